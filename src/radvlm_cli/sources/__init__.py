@@ -63,8 +63,8 @@ class Source:
         """Every report of the release."""
         yield from ()
 
-    def conversions(self, layout: Layout, options: Options, derived: Path) -> Iterator[Conversion]:
-        """The original files to turn into JPEG below `derived`; the results become the images' files."""
+    def conversions(self, layout: Layout, options: Options) -> Iterator[Conversion]:
+        """The original files to turn into JPEG below `layout.derived`; the results become the images' files."""
         yield from ()
 
     def groundings(self, layout: Layout, options: Options, images: Images) -> Iterator[Grounding | Outcome]:

@@ -51,6 +51,8 @@ class Layout(NamedTuple):
 
     info: Info
     data_dir: Path
+    derived_dir: Path
+    """Where files made by `prepare` go: the data folder itself unless told otherwise (read-only mounts)."""
     folders: tuple[Path, ...]
     """The dataset's folders that exist, best first."""
     found: dict[str, Path]
@@ -64,8 +66,13 @@ class Layout(NamedTuple):
 
     @property
     def home(self) -> Path:
-        """The dataset's main folder: where derived files are read from and, unless told otherwise, written."""
+        """The dataset's main folder."""
         return self.folders[0] if self.folders else self.data_dir / self.info.folders[0]
+
+    @property
+    def derived(self) -> Path:
+        """The dataset's folder for files made by `prepare`: `home`, moved below `derived_dir`."""
+        return self.derived_dir / self.home.relative_to(self.data_dir)
 
     def path(self, name: str) -> Path:
         """Return the file or folder of a requirement; DataError, saying where to get it, if it is not there."""
@@ -78,8 +85,12 @@ class Layout(NamedTuple):
         )
 
     def relative(self, path: Path) -> str:
-        """`path` relative to the data folder, as stored."""
+        """`path` relative to the data folder, as stored with root `data`."""
         return path.relative_to(self.data_dir).as_posix()
+
+    def relative_derived(self, path: Path) -> str:
+        """`path` relative to the folder of derived files, as stored with root `derived`."""
+        return path.relative_to(self.derived_dir).as_posix()
 
     def require(self) -> None:
         """Raise DataError naming the first needed file that is not there."""
@@ -87,7 +98,7 @@ class Layout(NamedTuple):
             self.path(requirement.name)
 
 
-def locate(info: Info, data_dir: Path) -> Layout:
+def locate(info: Info, data_dir: Path, derived_dir: Path | None = None) -> Layout:
     """Look for every requirement of `info` below `data_dir`; missing ones are listed, not raised."""
     folders = tuple(_existing_folders(info, data_dir))
     found: dict[str, Path] = {}
@@ -98,7 +109,7 @@ def locate(info: Info, data_dir: Path) -> Layout:
             missing.append(requirement)
         else:
             found[requirement.name] = path
-    return Layout(info, data_dir, folders, found, tuple(missing))
+    return Layout(info, data_dir, derived_dir or data_dir, folders, found, tuple(missing))
 
 
 def _existing_folders(info: Info, data_dir: Path) -> Iterator[Path]:
