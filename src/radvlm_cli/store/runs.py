@@ -1,0 +1,211 @@
+"""A run: one invocation of a stage, from start to end, with a heartbeat while it lives."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import shutil
+import socket
+import subprocess
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from radvlm_cli import __version__
+from radvlm_cli.errors import ConfigError, Interrupted, RadvlmError, StoreError
+from radvlm_cli.hashing import canonical_json, content_hash
+from radvlm_cli.progress import Progress, Silent, StopSignal
+from radvlm_cli.store.engine import Store
+from radvlm_cli.store.lock import stage_lock
+
+HEARTBEAT_S = 10
+DEAD_AFTER_S = 60
+
+
+class Run:
+    """A run in progress: what stages write through, and report to."""
+
+    def __init__(self, store: Store, run_id: int, progress: Progress, stop: StopSignal) -> None:
+        self.store = store
+        self.id = run_id
+        self.progress = progress
+        self.stop = stop
+        self.failed_items = 0
+
+    def tally(self, subject: str, counts: Mapping[str, int]) -> None:
+        """Store counts that will be printed; the same subject and name again replaces."""
+        with self.store.write() as connection:
+            for name, value in counts.items():
+                connection.exec_driver_sql(
+                    "INSERT INTO tally (run_id, subject, name, value) VALUES (?, ?, ?, ?) "
+                    "ON CONFLICT (run_id, subject, name) DO UPDATE SET value = excluded.value",
+                    (self.id, subject, name, value),
+                )
+
+
+@contextmanager
+def open_run(
+    store: Store,
+    command: str,
+    arguments: Mapping[str, Any],
+    *,
+    resume: bool = False,
+    progress: Progress | None = None,
+    stop: StopSignal | None = None,
+) -> Iterator[Run]:
+    """Record a run around the body: running, then done, partial, failed or interrupted, with the reason.
+
+    `resume` goes on with the record of the last run of this command that did not finish, and refuses (ConfigError,
+    naming what changed) if the arguments are not the same. One run of a command at a time per store (StoreError).
+    """
+    options: dict[str, Any] = json.loads(canonical_json(dict(arguments)))
+    with stage_lock(store.path, command):
+        mark_dead_runs(store)
+        run_id = _resume(store, command, options) if resume else None
+        run_id = run_id or _insert(store, command, options)
+        run = Run(store, run_id, progress or Silent(), stop or StopSignal())
+        with _heartbeat(store, run_id):
+            try:
+                yield run
+            except (Interrupted, KeyboardInterrupt) as error:
+                _finish(store, run_id, "interrupted", str(error) or "stopped at once")
+                raise
+            except BaseException as error:
+                _finish(store, run_id, "failed", _message(error))
+                raise
+        _finish(store, run_id, "partial" if run.failed_items else "done", None)
+
+
+def mark_dead_runs(store: Store) -> int:
+    """Mark runs as interrupted whose process is gone (same host) or silent for a minute; return how many."""
+    now = datetime.now(UTC)
+    dead = []
+    for run_id, host, pid, heartbeat in store.rows(
+        "SELECT id, host, pid, heartbeat_at FROM run WHERE status='running'"
+    ):
+        silent = now - datetime.fromisoformat(heartbeat) > timedelta(seconds=DEAD_AFTER_S)
+        gone = host == socket.gethostname() and not _alive(pid)
+        if pid != os.getpid() and (gone or (silent and host != socket.gethostname())):
+            dead.append(run_id)
+    for run_id in dead:
+        _finish(store, run_id, "interrupted", "the process ended without a word")
+    return len(dead)
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def _resume(store: Store, command: str, arguments: dict[str, Any]) -> int | None:
+    row = next(
+        store.rows(
+            "SELECT id, arguments FROM run WHERE command = ? AND status IN ('interrupted','failed','partial') "
+            "AND id > coalesce((SELECT max(id) FROM run WHERE command = ? AND status = 'done'), 0) "
+            "ORDER BY id DESC LIMIT 1",
+            (command, command),
+        ),
+        None,
+    )
+    if row is None:
+        return None
+    run_id, before = row[0], json.loads(row[1])
+    changed = sorted(name for name in {*before, *arguments} if before.get(name) != arguments.get(name))
+    if changed:
+        listed = "; ".join(f"{n}: was {before.get(n)!r}, now {arguments.get(n)!r}" for n in changed)
+        raise ConfigError(
+            f"Run {run_id} was interrupted with other options ({listed}).",
+            f"Run it with the options it had, or start anew: radvlm {command} without --resume",
+        )
+    with store.write() as connection:
+        connection.exec_driver_sql(
+            "UPDATE run SET status='running', message=NULL, ended_at=NULL, resumed=resumed+1, host=?, pid=?, "
+            "heartbeat_at=?, version=? WHERE id=?",
+            (socket.gethostname(), os.getpid(), _now(), __version__, run_id),
+        )
+    return int(run_id)
+
+
+def _insert(store: Store, command: str, arguments: dict[str, Any]) -> int:
+    commit, dirty = _git_state()
+    now = _now()
+    with store.write() as connection:
+        cursor = connection.exec_driver_sql(
+            "INSERT INTO run (command, arguments, config_hash, version, python, git_commit, git_dirty, host, pid, "
+            "started_at, heartbeat_at, status, resumed) VALUES (?,?,?,?,?,?,?,?,?,?,?,'running',0)",
+            (
+                command,
+                canonical_json(arguments),
+                content_hash({"command": command, "arguments": arguments}),
+                __version__,
+                f"{platform.python_version()} {platform.platform()}",
+                commit,
+                dirty,
+                socket.gethostname(),
+                os.getpid(),
+                now,
+                now,
+            ),
+        )
+        return int(cursor.lastrowid)
+
+
+def _finish(store: Store, run_id: int, status: str, message: str | None) -> None:
+    with store.write() as connection:
+        connection.exec_driver_sql(
+            "UPDATE run SET status=?, message=?, ended_at=?, heartbeat_at=? WHERE id=?",
+            (status, message, _now(), _now(), run_id),
+        )
+
+
+def _message(error: BaseException) -> str:
+    """What to keep of an error: our own messages whole, of others only the type (they may quote patient data)."""
+    return error.message if isinstance(error, RadvlmError) else type(error).__name__
+
+
+@contextmanager
+def _heartbeat(store: Store, run_id: int) -> Iterator[None]:
+    ended = threading.Event()
+
+    def beat() -> None:
+        while not ended.wait(HEARTBEAT_S):
+            try:
+                with store.write() as connection:
+                    connection.exec_driver_sql("UPDATE run SET heartbeat_at=? WHERE id=?", (_now(), run_id))
+            except StoreError:
+                continue  # the store is busy; the next beat tells
+
+    thread = threading.Thread(target=beat, name="heartbeat", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
+
+
+def _git_state() -> tuple[str | None, int | None]:
+    """Commit and cleanliness of the checkout that this code lies in; (None, None) for an installed package."""
+    folder = Path(__file__).resolve().parents[3]
+    if not (folder / ".git").exists() or shutil.which("git") is None:
+        return None, None
+
+    def git(*arguments: str) -> str | None:
+        result = subprocess.run(["git", "-C", str(folder), *arguments], capture_output=True, text=True, check=False)
+        return result.stdout.strip() if result.returncode == 0 else None
+
+    commit, changes = git("rev-parse", "HEAD"), git("status", "--porcelain", "--untracked-files=no")
+    return commit, None if changes is None else int(bool(changes))
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds")

@@ -1,0 +1,92 @@
+"""Spools: how worker processes, on this node or another, report to the one writer.
+
+A worker appends JSON lines to a file of its own in the run's folder. The parent tails the files into the store as
+they grow, and once more at its next start. A torn last line waits until it is whole; a line read twice is one row.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from radvlm_cli.errors import StoreError
+from radvlm_cli.hashing import canonical_json
+from radvlm_cli.store.bulk import execute_many
+from radvlm_cli.store.engine import Store
+
+SUFFIX = ".spool.jsonl"
+
+
+class SpoolWriter:
+    """A worker's end: append events; each call is one write of whole lines."""
+
+    def __init__(self, folder: Path, worker: str) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self._file = os.open(folder / f"{worker}{SUFFIX}", os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+        # A line torn by an earlier death of this worker is ended, so that it cannot swallow the next one.
+        if os.fstat(self._file).st_size:
+            os.write(self._file, b"\n")
+
+    def append(self, kind: str, **body: Any) -> None:
+        """Append one event."""
+        os.write(self._file, (canonical_json({"kind": kind, **body}) + "\n").encode())
+
+    def close(self) -> None:
+        """Sync and close."""
+        os.fsync(self._file)
+        os.close(self._file)
+
+
+class Taken(NamedTuple):
+    """What one look at a run's spools brought."""
+
+    events: int
+    damaged: int
+    """Whole lines that are not JSON objects with a kind (torn by a death); passed over."""
+
+
+def take_in(store: Store, run_id: int, folder: Path) -> Taken:
+    """Read what has been added to the run's spools since the last look, into the `event` table."""
+    events = damaged = 0
+    offsets = dict(store.rows("SELECT file, offset FROM spool WHERE run_id = ?", (run_id,)))
+    for path in sorted(folder.glob(f"*{SUFFIX}")):
+        start = offsets.get(path.name, 0)
+        if path.stat().st_size < start:
+            raise StoreError(f"The spool {path} is shorter than what was read from it: it was replaced or cut.")
+        rows, bad, end = _read_lines(path, start)
+        damaged += bad
+        if end == start:
+            continue
+        with store.write() as connection:
+            events += execute_many(
+                connection,
+                "INSERT OR IGNORE INTO event (run_id, file, offset, kind, body) VALUES (?, ?, ?, ?, ?)",
+                [(run_id, path.name, *row) for row in rows],
+            )
+            connection.exec_driver_sql(
+                "INSERT INTO spool (run_id, file, offset) VALUES (?, ?, ?) "
+                "ON CONFLICT (run_id, file) DO UPDATE SET offset = excluded.offset",
+                (run_id, path.name, end),
+            )
+    return Taken(events, damaged)
+
+
+def _read_lines(path: Path, start: int) -> tuple[list[tuple[int, str, str]], int, int]:
+    """Whole lines from byte `start` on as (offset, kind, body), how many were damaged, and where they end."""
+    rows: list[tuple[int, str, str]] = []
+    damaged, position = 0, start
+    with path.open("rb") as stream:
+        stream.seek(start)
+        for line in stream:
+            if not line.endswith(b"\n"):
+                break
+            if line.strip():
+                try:
+                    event = json.loads(line)
+                    rows.append((position, event.pop("kind"), canonical_json(event)))
+                except (ValueError, KeyError, AttributeError, TypeError):
+                    damaged += 1
+            position += len(line)
+    return rows, damaged, position

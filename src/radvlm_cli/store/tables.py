@@ -1,0 +1,351 @@
+"""The tables, in the order in which data flows through them. docs/store.md is generated from this file.
+
+Every column says what it holds in its `description`; every table in its docstring. `*_at` columns are UTC, ISO 8601.
+JSON columns hold canonical JSON text (see hashing.canonical_json), so SQLite's json_each and -> work on them.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import CheckConstraint, ForeignKeyConstraint, Index, UniqueConstraint
+from sqlmodel import Field, SQLModel
+
+# Names for constraints, so that Alembic's batch mode can find them again.
+SQLModel.metadata.naming_convention = {
+    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    "ck": "ck_%(table_name)s_%(constraint_name)s",
+    "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+    "pk": "pk_%(table_name)s",
+}
+
+_WITHOUT_ROWID: dict[str, Any] = {"sqlite_with_rowid": False}
+
+
+def _text(description: str, **options: Any) -> Any:
+    return Field(description=description, **options)
+
+
+class Run(SQLModel, table=True):
+    """One invocation of a command that writes to the store."""
+
+    id: int | None = Field(default=None, primary_key=True)
+    command: str = _text("Stage name, e.g. `prepare`.")
+    arguments: str = _text("JSON object of the options in force, defaults included; no secrets.")
+    config_hash: str = _text("Hash of command and arguments; `--resume` refuses if it differs.")
+    version: str = _text("radvlm version.")
+    python: str = _text("Python version and platform.")
+    git_commit: str | None = _text("Commit of the checkout that the code ran from, if it was one.", default=None)
+    git_dirty: int | None = _text("1 if that checkout had uncommitted changes.", default=None)
+    host: str = _text("Host name.")
+    pid: int = _text("Process id on that host.")
+    started_at: str = _text("When the run began.")
+    heartbeat_at: str = _text("Last sign of life; a running run without one for a minute is dead.")
+    ended_at: str | None = _text("When it ended.", default=None)
+    status: str = _text("running, done, failed, interrupted, or partial (finished with failed items).")
+    message: str | None = _text("Why it failed or stopped.", default=None)
+    resumed: int = _text("How often `--resume` continued it.", default=0)
+    __table_args__ = (
+        CheckConstraint("status IN ('running','done','partial','failed','interrupted')", name="status"),
+        Index(None, "command", "started_at"),
+    )
+
+
+class Tally(SQLModel, table=True):
+    """A count that a run printed."""
+
+    run_id: int = Field(primary_key=True, foreign_key="run.id", description="The run that counted.")
+    subject: str = Field(primary_key=True, description="Source or component that was counted.")
+    name: str = Field(primary_key=True, description="What was counted, e.g. `images` or `reports skipped`.")
+    value: int = _text("The count.")
+    __table_args__ = (_WITHOUT_ROWID,)
+
+
+class Outcome(SQLModel, table=True):
+    """An item that is not, or not wholly, there, and why: the state after the last run of the step."""
+
+    stage: str = Field(primary_key=True, description="Stage, e.g. `prepare`.")
+    subject: str = Field(primary_key=True, description="Source or component.")
+    step: str = Field(primary_key=True, description="Part of the stage: images, reports, conversions, groundings, ...")
+    item: str = Field(primary_key=True, description="The dataset's own id of the image, study, file or box.")
+    status: str = _text("skipped or failed.")
+    reason: str = _text("One sentence without the item's id.")
+    run_id: int = _text("The run that met it.", foreign_key="run.id")
+    __table_args__ = (CheckConstraint("status IN ('skipped','failed')", name="status"), _WITHOUT_ROWID)
+
+
+class Step(SQLModel, table=True):
+    """A finished part of `prepare` and what it was made from, so that a rerun does only what is missing."""
+
+    subject: str = Field(primary_key=True, description="Source.")
+    step: str = Field(primary_key=True, description="images, reports, conversions, groundings, ...")
+    fingerprint: str = _text("Hash of input files (path, bytes, modification time), options and reader version.")
+    run_id: int = _text("The run that finished it.", foreign_key="run.id")
+    __table_args__ = (_WITHOUT_ROWID,)
+
+
+class Artifact(SQLModel, table=True):
+    """A file that the program wrote, or found written by an earlier one and adopted."""
+
+    id: int | None = Field(default=None, primary_key=True)
+    root: str = _text("data, derived, output or run: what `path` is relative to.")
+    path: str = _text("POSIX path relative to the root (absolute for root `output`).")
+    kind: str = _text("image, reports, boxes, resolutions, filtered_report, conversation, dataset, card, ...")
+    origin: str = _text("written or adopted.")
+    key: str | None = _text("Hash of what decides the content, where the file is made from something.", default=None)
+    sha256: str = _text("Of the bytes.")
+    bytes: int = _text("File size.")
+    mtime_ns: int = _text("Modification time when it was hashed, nanoseconds.")
+    run_id: int = _text("The run that wrote or adopted it.", foreign_key="run.id")
+    __table_args__ = (
+        UniqueConstraint("root", "path"),
+        CheckConstraint("origin IN ('written','adopted')", name="origin"),
+    )
+
+
+class Image(SQLModel, table=True):
+    """One image of a source."""
+
+    id: int | None = Field(default=None, primary_key=True)
+    source: str = _text("Source that owns the image: mimic, chexpert, chexpert-plus, vindr, padchest, ...")
+    image_id: str = _text("The dataset's own id.")
+    patient_id: str | None = _text("The dataset's own id.", default=None)
+    study_id: str | None = _text("The dataset's own id.", default=None)
+    split: str | None = _text("train, validation or test in the official release.", default=None)
+    view: str | None = _text("PA, AP, LATERAL, ... as the dataset writes it.", default=None)
+    root: str = _text("data or derived: what `path` is relative to.")
+    path: str = _text("POSIX path of the 8-bit file to show to a model.")
+    width: int | None = _text("Columns of the original image, pixels.", default=None)
+    height: int | None = _text("Rows of the original image, pixels.", default=None)
+    sex: str | None = _text("F or M.", default=None)
+    age: int | None = _text("Years.", default=None)
+    labels: str | None = _text(
+        "JSON object, finding -> 1 present, 0 absent, -1 uncertain; not mentioned is left out.", default=None
+    )
+    status: str = _text("Of the file: present, missing, failed or unchecked.")
+    reason: str | None = _text("Why the file is missing or failed.", default=None)
+    run_id: int = _text("The run that last changed the row.", foreign_key="run.id")
+    __table_args__ = (
+        UniqueConstraint("source", "image_id"),
+        CheckConstraint("status IN ('present','missing','failed','unchecked')", name="status"),
+        CheckConstraint("split IN ('train','validation','test')", name="split"),
+        CheckConstraint("root IN ('data','derived')", name="root"),
+    )
+
+
+class Report(SQLModel, table=True):
+    """One radiology report, by study, in sections. A section is NULL where the report has none."""
+
+    id: int | None = Field(default=None, primary_key=True)
+    source: str = _text("mimic, chexpert-plus, padchest or openi.")
+    study_id: str = _text("The dataset's own id.")
+    patient_id: str | None = _text("The dataset's own id.", default=None)
+    split: str | None = _text("train, validation or test in the official release.", default=None)
+    language: str = _text("ISO 639-1.")
+    findings: str | None = _text("Findings section.", default=None)
+    impression: str | None = _text("Impression section.", default=None)
+    last_paragraph: str | None = _text("Last paragraph, where there is neither findings nor impression.", default=None)
+    comparison: str | None = _text("Comparison section.", default=None)
+    history: str | None = _text("Indication or clinical history.", default=None)
+    text: str | None = _text("The whole text where the source gives no sections.", default=None)
+    origin: str = _text("sections, custom-rule, adopted or published: how the sections came about.")
+    run_id: int = _text("The run that last changed the row.", foreign_key="run.id")
+    __table_args__ = (UniqueConstraint("source", "study_id"),)
+
+
+class Grounding(SQLModel, table=True):
+    """Boxes for one named thing on one image."""
+
+    source: str = Field(primary_key=True, description="Source of the annotation: imagenome, vindr, mscxr, padchest-gr.")
+    image_id: int = Field(
+        primary_key=True, foreign_key="image.id", ondelete="CASCADE", description="The image that the boxes lie on."
+    )
+    ordinal: int = Field(primary_key=True, description="Position among this source's groundings of the image, from 0.")
+    kind: str = _text("region, abnormality or phrase.")
+    split: str | None = _text("The annotation's own split, which may differ from the image's.", default=None)
+    label: str | None = _text("Region, class or category name.", default=None)
+    phrase: str | None = _text("The sentence that the boxes ground.", default=None)
+    boxes: str = _text("JSON list of [x_min, y_min, x_max, y_max], each 0-1 of the original image; may be empty.")
+    detail: str | None = _text("JSON object of what else the source says.", default=None)
+    run_id: int = _text("The run that last changed the row.", foreign_key="run.id")
+    __table_args__ = (
+        CheckConstraint("kind IN ('region','abnormality','phrase')", name="kind"),
+        _WITHOUT_ROWID,
+    )
+
+
+class CuratedText(SQLModel, table=True):
+    """A report text fit for training: nothing that refers to a study the model cannot see."""
+
+    __tablename__ = "curated_text"
+    id: int | None = Field(default=None, primary_key=True)
+    source: str = _text("Source of the report.")
+    study_id: str = _text("The dataset's own id.")
+    text: str = _text("The text.")
+    origin: str = _text("adopted (read from filtered_reports/), or the provider that wrote it.")
+    artifact_id: int | None = _text(
+        "The file it was adopted from.", default=None, foreign_key="artifact.id", ondelete="SET NULL"
+    )
+    run_id: int = _text("The run that last changed the row.", foreign_key="run.id")
+    __table_args__ = (UniqueConstraint("source", "study_id"),)
+
+
+class Conversation(SQLModel, table=True):
+    """A multi-turn dialogue about one image."""
+
+    id: int | None = Field(default=None, primary_key=True)
+    source: str = _text("Source of the dialogue: mimic (standard), mscxr or padchest-gr (grounded).")
+    image_id: int = _text("The image that it is about.", foreign_key="image.id", ondelete="CASCADE")
+    kind: str = _text("standard or grounded.")
+    split: str | None = _text("Split folder that it was written to.", default=None)
+    turns: str = _text("JSON list of [role, text]; roles human and gpt in turn, human first.")
+    origin: str = _text("adopted (read from conversations/), or the provider that wrote it.")
+    artifact_id: int | None = _text(
+        "The file it was adopted from.", default=None, foreign_key="artifact.id", ondelete="SET NULL"
+    )
+    run_id: int = _text("The run that last changed the row.", foreign_key="run.id")
+    __table_args__ = (
+        UniqueConstraint("source", "image_id", "kind"),
+        CheckConstraint("kind IN ('standard','grounded')", name="kind"),
+    )
+
+
+class Dataset(SQLModel, table=True):
+    """One built instruction dataset."""
+
+    id: int | None = Field(default=None, primary_key=True)
+    key: str | None = _text("Hash of recipe, options and content; NULL while it is being built.", default=None)
+    name: str = _text("Recipe name, and stem of its files.")
+    output: str = _text("Folder that holds its files.")
+    recipe: str = _text("JSON of the recipe as it was used.")
+    options: str = _text("JSON of seed, protocol, label policy, leakage rule, format and image root.")
+    sha256: str | None = _text("Of the LLaVA JSON file.", default=None)
+    pairs: int | None = _text("Number of pairs written.", default=None)
+    status: str = _text("building or complete.")
+    run_id: int = _text("The run that built it.", foreign_key="run.id")
+    __table_args__ = (CheckConstraint("status IN ('building','complete')", name="status"), Index(None, "name"))
+
+
+class Component(SQLModel, table=True):
+    """One line of a dataset's recipe, with what was expected and what was found."""
+
+    dataset_id: int = Field(primary_key=True, description="The dataset.")
+    position: int = Field(primary_key=True, description="Order in the recipe, from 0.")
+    name: str = _text("Component name, first part of its pairs' ids.")
+    task: str = _text("Task.")
+    source: str = _text("Source.")
+    splits: str = _text("JSON list of the splits that it takes.")
+    repeat: int = _text("How often each record is used.")
+    record_limit: int | None = _text("Records at most, sampled.", default=None)
+    expected: int | None = _text("Records in the published dataset, before repetition.", default=None)
+    found: int = _text("Records in the store that qualify.")
+    unusable: int = _text("Records left out because their image is missing or failed.")
+    leaked: int = _text("Records found by the leakage check.")
+    removed: int = _text("Records that the leakage check removed.")
+    pairs: int = _text("Pairs written: records x repeat.")
+    remark: str | None = _text("Why found differs from expected, where the store knows.", default=None)
+    __table_args__ = (
+        ForeignKeyConstraint(["dataset_id"], ["dataset.id"], ondelete="CASCADE"),
+        _WITHOUT_ROWID,
+    )
+
+
+class Pair(SQLModel, table=True):
+    """One image-instruction pair of a dataset, and the records that it was made from."""
+
+    dataset_id: int = Field(primary_key=True, description="The dataset.")
+    position: int = Field(primary_key=True, description="Place in the dataset's files, from 0.")
+    pair_id: str = _text("The `id` in the files.")
+    component: int = _text("Position of its component.")
+    image_id: int = _text("The image.")
+    report_id: int | None = _text("The report that a curated text came from.", default=None)
+    curated_text_id: int | None = _text("The text that it teaches.", default=None)
+    grounding: int | None = _text("Ordinal of the grounding (with the component's source and image_id).", default=None)
+    conversation_id: int | None = _text("The dialogue that it teaches.", default=None)
+    __table_args__ = (
+        # Checked by `radvlm db check` rather than per row: a million pairs are written at once from ids just read.
+        ForeignKeyConstraint(["dataset_id"], ["dataset.id"], ondelete="CASCADE"),
+        _WITHOUT_ROWID,
+    )
+
+
+class Leak(SQLModel, table=True):
+    """A training record whose patient, study or image is also in an evaluation set."""
+
+    dataset_id: int = Field(primary_key=True, description="The dataset that was checked.")
+    component: int = Field(primary_key=True, description="Position of the component.")
+    image_id: int = Field(primary_key=True, description="The image in training.")
+    level: str = _text("image, study or patient: the closest thing shared.")
+    shared: str = _text("Its id, with the cohort: `mimic patient 10000032`.")
+    evaluation: str = _text("Component of the evaluation recipe that holds it.")
+    __table_args__ = (
+        ForeignKeyConstraint(["dataset_id"], ["dataset.id"], ondelete="CASCADE"),
+        _WITHOUT_ROWID,
+    )
+
+
+class Spool(SQLModel, table=True):
+    """How far a worker's spool file has been taken in."""
+
+    run_id: int = Field(primary_key=True, foreign_key="run.id", description="The run.")
+    file: str = Field(primary_key=True, description="File name in the run's folder.")
+    offset: int = _text("Bytes taken in.")
+    __table_args__ = (_WITHOUT_ROWID,)
+
+
+class Event(SQLModel, table=True):
+    """One line of a worker's spool: a training step, a log line, a heartbeat."""
+
+    run_id: int = Field(primary_key=True, foreign_key="run.id", description="The run.")
+    file: str = Field(primary_key=True, description="Spool file that it came from.")
+    offset: int = Field(primary_key=True, description="Byte offset of the line; a line read twice is one row.")
+    kind: str = _text("What it tells, e.g. `step`.")
+    body: str = _text("JSON object.")
+    __table_args__ = (_WITHOUT_ROWID,)
+
+
+VIEWS: dict[str, tuple[str, str]] = {
+    "image_label": (
+        "One row per image and finding that is mentioned.",
+        "SELECT image.id AS image_id, image.source, image.image_id AS name, image.split, "
+        "json_each.key AS finding, json_each.value AS value FROM image, json_each(image.labels)",
+    ),
+    "grounded_image": (
+        "Groundings with the image that they lie on.",
+        "SELECT grounding.source, image.source AS image_source, image.image_id AS name, image.patient_id, "
+        "image.study_id, image.split AS image_split, grounding.split, grounding.ordinal, grounding.kind, "
+        "grounding.label, grounding.phrase, grounding.boxes, image.path, image.width, image.height "
+        "FROM grounding JOIN image ON image.id = grounding.image_id",
+    ),
+    "problem": (
+        "How many items are skipped or failed, by reason.",
+        "SELECT stage, subject, step, status, reason, count(*) AS items FROM outcome "
+        "GROUP BY stage, subject, step, status, reason",
+    ),
+    "dataset_component": (
+        "The components of complete datasets, expected beside found.",
+        "SELECT dataset.name AS dataset, component.name, component.task, component.source, component.repeat, "
+        "component.expected, component.found, component.unusable, component.leaked, component.removed, "
+        "component.pairs, component.remark "
+        "FROM component JOIN dataset ON dataset.id = component.dataset_id WHERE dataset.status = 'complete'",
+    ),
+    "pair_provenance": (
+        "From a pair's id to the records and files that it came from.",
+        "SELECT dataset.name AS dataset, pair.pair_id, component.name AS component, component.task, "
+        "image.source AS image_source, image.image_id AS image, image.patient_id, image.study_id, image.path, "
+        "pair.report_id, curated_text.origin AS text_origin, text_file.path AS text_file, "
+        "grounding.label, grounding.phrase, grounding.boxes, "
+        "conversation.origin AS conversation_origin, conversation_file.path AS conversation_file, image.run_id "
+        "FROM pair JOIN dataset ON dataset.id = pair.dataset_id "
+        "JOIN component ON component.dataset_id = pair.dataset_id AND component.position = pair.component "
+        "JOIN image ON image.id = pair.image_id "
+        "LEFT JOIN curated_text ON curated_text.id = pair.curated_text_id "
+        "LEFT JOIN artifact AS text_file ON text_file.id = curated_text.artifact_id "
+        "LEFT JOIN grounding ON grounding.source = component.source AND grounding.image_id = pair.image_id "
+        "AND grounding.ordinal = pair.grounding "
+        "LEFT JOIN conversation ON conversation.id = pair.conversation_id "
+        "LEFT JOIN artifact AS conversation_file ON conversation_file.id = conversation.artifact_id",
+    ),
+}
+"""Views with stable names: name -> (what it shows, SELECT). A migration creates each as it stood at the time."""
