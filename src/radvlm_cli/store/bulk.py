@@ -9,6 +9,8 @@ from typing import Any, TypeVar
 from sqlalchemy import Connection
 from sqlmodel import SQLModel
 
+from radvlm_cli.store.engine import Store
+
 T = TypeVar("T")
 
 BATCH = 20_000
@@ -55,3 +57,17 @@ def execute_many(connection: Connection, sql: str, rows: Sequence[Sequence[Any]]
         cursor.close()
     changed: int = raw.total_changes - before
     return changed
+
+
+def remove_rows(store: Store, table: str, source: str, key: str, values: Iterable[str]) -> None:
+    """Remove the rows of a source whose `key` is among `values`, and of images also what lies on them."""
+    with store.write(foreign_keys=False) as connection:
+        connection.exec_driver_sql("CREATE TEMP TABLE gone (value TEXT PRIMARY KEY)")
+        execute_many(connection, "INSERT INTO gone VALUES (?)", [(value,) for value in values])
+        which = f"source = ? AND {key} IN (SELECT value FROM gone)"
+        if table == "image":
+            for dependant in ("grounding", "conversation"):
+                images = f"SELECT id FROM image WHERE {which}"
+                connection.exec_driver_sql(f"DELETE FROM {dependant} WHERE image_id IN ({images})", (source,))
+        connection.exec_driver_sql(f"DELETE FROM {table} WHERE {which}", (source,))
+        connection.exec_driver_sql("DROP TABLE gone")

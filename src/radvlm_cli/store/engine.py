@@ -39,12 +39,23 @@ class Store:
         self.engine = engine
 
     @contextmanager
-    def write(self) -> Iterator[Connection]:
-        """Begin a write transaction; commit at the end, roll back on an exception."""
+    def write(self, *, foreign_keys: bool = True) -> Iterator[Connection]:
+        """Begin a write transaction; commit at the end, roll back on an exception.
+
+        `foreign_keys=False` is for removing very many rows whose dependants the caller removes too: SQLite would
+        look for them once per row.
+        """
         with _plain_errors(self.path), self.engine.connect() as connection:
             connection = connection.execution_options(begin="IMMEDIATE")
-            with connection.begin():
-                yield connection
+            raw = connection.connection
+            try:
+                if not foreign_keys:
+                    raw.cursor().execute("PRAGMA foreign_keys=OFF")
+                with connection.begin():
+                    yield connection
+            finally:
+                if not foreign_keys:
+                    raw.cursor().execute("PRAGMA foreign_keys=ON")
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:

@@ -1,0 +1,227 @@
+"""build: from the records in the store to an instruction dataset, streamed in constant memory.
+
+The same store, recipe and options give the same bytes: every choice is a keyed hash of seed, component, record and
+repetition, and records come in a fixed order.
+"""
+
+from __future__ import annotations
+
+import heapq
+import os
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+from radvlm_cli.errors import ConfigError
+from radvlm_cli.files import remove_leftovers
+from radvlm_cli.hashing import canonical_json, content_hash, file_sha256, keyed_number
+from radvlm_cli.recipes import Component, Recipe
+from radvlm_cli.sources import SOURCES
+from radvlm_cli.sources.layout import locate
+from radvlm_cli.stages.adopt import adopt
+from radvlm_cli.stages.dataset_card import Line, write_card
+from radvlm_cli.stages.dataset_files import Writer, dataset_writers
+from radvlm_cli.stages.leakage import EvaluationIndex, Shared
+from radvlm_cli.stages.pairs import ImagePlace, Uncertain, is_certain, pairs
+from radvlm_cli.store.bulk import batched, execute_many
+from radvlm_cli.store.components import Candidate, Selection, candidates, frontal_images
+from radvlm_cli.store.datasets import begin_dataset, complete_dataset, write_component
+from radvlm_cli.store.runs import Run
+
+Leakage = Literal["remove", "refuse", "report"]
+
+_BATCH = 20_000
+_UNUSABLE = ("missing", "failed")
+
+
+class BuildOptions(NamedTuple):
+    """How to build; kept with the dataset."""
+
+    seed: int
+    protocol: Literal["radvlm", "paper"] = "radvlm"
+    uncertain: Uncertain = "positive"
+    """What an uncertain finding counts as in classification; `ignore` leaves such images out."""
+    leakage: Leakage = "remove"
+    formats: tuple[str, ...] = ("llava",)
+    image_root: str | None = None
+    """Write image paths relative to this folder; None: absolute."""
+
+
+class Built(NamedTuple):
+    """A finished dataset."""
+
+    name: str
+    output: Path
+    files: dict[str, Path]
+    sha256: str
+    pairs: int
+    lines: list[Line]
+    """One per component, in recipe order."""
+
+
+class _Job(NamedTuple):
+    run: Run
+    options: BuildOptions
+    place: ImagePlace
+    evaluation: EvaluationIndex
+    dataset_id: int
+
+
+def build(
+    run: Run,
+    *,
+    recipe: Recipe,
+    evaluation: Recipe | None,
+    output: Path,
+    data_dir: Path,
+    derived_dir: Path,
+    options: BuildOptions,
+) -> Built:
+    """Build `recipe` into `output`: <name>.json and .parquet (and .messages.jsonl), a card, and rows in the store.
+
+    `evaluation` is the recipe of the evaluation sets that training is checked against; None for the evaluation sets
+    themselves. Raises ConfigError where leakage is found and the rule is to refuse.
+    """
+    output.mkdir(parents=True, exist_ok=True)
+    remove_leftovers(output)
+    _adopt_generated(run, recipe, data_dir, derived_dir)
+    place = ImagePlace(_prefix(data_dir, options.image_root), _prefix(derived_dir, options.image_root))
+    selections = [(c.name, _selection(c, options)) for c in evaluation.components] if evaluation else []
+    index = EvaluationIndex.of(run.store, selections)
+    recipe_json = canonical_json(asdict(recipe))
+    dataset_id = begin_dataset(run, recipe.name, output, recipe_json, canonical_json(options._asdict()))
+    job = _Job(run, options, place, index, dataset_id)
+    suffixes = {"llava": "json", "messages": "messages.jsonl", "parquet": "parquet"}
+    files = {name: output / f"{recipe.name}.{suffixes[name]}" for name in (*options.formats, "parquet")}
+    lines: list[Line] = []
+    position = 0
+    with dataset_writers(files) as writers:
+        for number, component in enumerate(recipe.components):
+            line = _write_component(job, writers, component, number, position)
+            position += line.pairs
+            lines.append(line)
+        _refuse_leaks(lines, options)
+    main = files[options.formats[0]]
+    hashes = {path.name: file_sha256(path) for path in files.values()}
+    card = write_card(output / f"{recipe.name}.md", recipe, options, lines, hashes)
+    key = content_hash({"recipe": recipe_json, "options": options._asdict(), "files": hashes})
+    complete_dataset(run, dataset_id, output, key, hashes[main.name], position, [*files.values(), card])
+    return Built(recipe.name, output, {**files, "card": card}, hashes[main.name], position, lines)
+
+
+def _adopt_generated(run: Run, recipe: Recipe, data_dir: Path, derived_dir: Path) -> None:
+    """Take in curated reports and conversations that lie in the published folders since `prepare`."""
+    owners = {_selection_source(component) for component in recipe.components}
+    for name in SOURCES:
+        if name in owners and run.store.value("SELECT 1 FROM image WHERE source = ? LIMIT 1", (name,)):
+            adopt(run, locate(SOURCES[name]().info, data_dir, derived_dir))
+
+
+def _selection_source(component: Component) -> str:
+    return Selection(component.task, component.source, component.split).image_source
+
+
+def _selection(component: Component, options: BuildOptions) -> Selection:
+    return Selection(component.task, component.source, component.split, paper=options.protocol == "paper")
+
+
+def _prefix(folder: Path, image_root: str | None) -> str:
+    if image_root is None:
+        return f"{folder.resolve().as_posix()}/"
+    relative = os.path.relpath(folder.resolve(), Path(image_root).resolve())
+    if relative.startswith(".."):
+        raise ConfigError(f"Images lie in {folder}, which is not below the image root {image_root}.", "--image-root")
+    return "" if relative == "." else f"{relative}/"
+
+
+def _write_component(job: _Job, writers: list[Writer], component: Component, number: int, position: int) -> Line:
+    """Write one component's pairs to all files and to the store."""
+    run = job.run
+    selection = _selection(component, job.options)
+    counts = dict.fromkeys(("found", "unusable", "leaked", "removed"), 0)
+    leaks: dict[int, Shared] = {}
+    records = _usable(job, selection, counts, leaks)
+    if component.limit is not None:
+        records = _sample(records, component.limit, component, job.options.seed)
+    run.progress.start(component.name, component.expected and component.expected * component.repeat)
+    written = 0
+    made = pairs(run.store, component, records, job.place, seed=job.options.seed, uncertain=job.options.uncertain)
+    for batch in batched(made, _BATCH):
+        run.stop.check()
+        for writer in writers:
+            writer.write([pair for pair, _record, _grounding in batch])
+        rows = [
+            (
+                job.dataset_id,
+                position + written + place,
+                pair.pair_id,
+                number,
+                record.image,
+                record.report,
+                record.curated_text,
+                grounding,
+                record.conversation,
+            )
+            for place, (pair, record, grounding) in enumerate(batch)
+        ]
+        with run.store.write() as connection:
+            execute_many(connection, "INSERT INTO pair VALUES (?,?,?,?,?,?,?,?,?)", rows)
+        written += len(batch)
+        run.progress.advance(len(batch))
+    line = Line(component=component, pairs=written, remark=_remark(job, selection, counts), **counts)
+    write_component(run, job.dataset_id, number, line, leaks)
+    return line
+
+
+def _usable(job: _Job, selection: Selection, counts: dict[str, int], leaks: dict[int, Shared]) -> Iterator[Candidate]:
+    """The records whose image can be shown and that leak nothing, counting the others."""
+    cohort, remove = selection.cohort, job.options.leakage == "remove" and job.options.protocol != "paper"
+    certain_only = selection.task == "classification" and job.options.uncertain == "ignore"
+    for record in candidates(job.run.store, selection):
+        if certain_only and not is_certain(record.content):
+            continue
+        counts["found"] += 1
+        if record.status in _UNUSABLE:
+            counts["unusable"] += 1
+            continue
+        shared = job.evaluation.shared(cohort, record)
+        if shared is not None:
+            counts["leaked"] += 1
+            leaks[record.image] = shared
+            if remove:
+                counts["removed"] += 1
+                continue
+        yield record
+
+
+def _sample(records: Iterator[Candidate], limit: int, component: Component, seed: int) -> Iterator[Candidate]:
+    """The `limit` records with the smallest keyed number, in their own order."""
+    keyed = ((keyed_number(seed, f"{component.name}:sample", r.key, 0), r.image, r) for r in records)
+    chosen = heapq.nsmallest(limit, keyed, key=lambda item: item[:2])
+    return (record for _number, _image, record in sorted(chosen, key=lambda item: item[1]))
+
+
+def _remark(job: _Job, selection: Selection, counts: dict[str, int]) -> str:
+    """What the store knows of why found is what it is."""
+    parts = []
+    if selection.task in ("report", "classification", "conversation"):
+        without = frontal_images(job.run.store, selection) - counts["found"]
+        what = {"report": "a curated report", "classification": "labels", "conversation": "a conversation"}
+        if without:
+            parts.append(f"{without:,} frontal images without {what[selection.task]}")
+    if counts["unusable"]:
+        parts.append(f"{counts['unusable']:,} with a missing or unreadable image")
+    if counts["removed"]:
+        parts.append(f"{counts['removed']:,} removed: also in an evaluation set")
+    return "; ".join(parts)
+
+
+def _refuse_leaks(lines: list[Line], options: BuildOptions) -> None:
+    leaked = {line.component.name: line.leaked for line in lines if line.leaked}
+    if leaked and options.leakage == "refuse":
+        listed = ", ".join(f"{name} {count:,}" for name, count in leaked.items())
+        raise ConfigError(
+            f"Training records share a patient, study or image with an evaluation set: {listed}.",
+            "radvlm build --leakage remove, or see them: radvlm build --leakage report",
+        )

@@ -1,0 +1,153 @@
+"""The files of a built dataset, streamed: LLaVA JSON, Hugging Face messages, Parquet. Same pairs, same bytes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import IO, NamedTuple, Protocol
+
+import pyarrow as pa
+from pyarrow import parquet
+
+from radvlm_cli.files import atomic_write
+from radvlm_cli.records import Turn
+
+IMAGE_TOKEN = "<image>"
+
+_SCHEMA = pa.schema(
+    [
+        ("id", pa.string()),
+        ("image", pa.string()),
+        ("conversations", pa.list_(pa.struct([("from", pa.string()), ("value", pa.string())]))),
+        ("component", pa.string()),
+        ("task", pa.string()),
+        ("source", pa.string()),
+        ("image_id", pa.string()),
+        ("patient_id", pa.string()),
+        ("study_id", pa.string()),
+        ("width", pa.int32()),
+        ("height", pa.int32()),
+    ]
+)
+
+
+class Pair(NamedTuple):
+    """One pair as it is written."""
+
+    pair_id: str
+    image: str
+    """Path of the image file: absolute, or relative to the image root."""
+    turns: tuple[Turn, ...]
+    """Human first; the image token is put before the first when it is written."""
+    component: str
+    task: str
+    source: str
+    image_id: str
+    patient_id: str | None
+    study_id: str | None
+    width: int | None
+    """Of the original image, pixels."""
+    height: int | None
+
+
+class Writer(Protocol):
+    """Takes pairs in batches."""
+
+    def write(self, pairs: Sequence[Pair]) -> None:
+        """Append pairs."""
+
+    def finish(self) -> None:
+        """Write what comes after the last pair."""
+
+
+class LlavaWriter:
+    """A JSON array with one pair a line: `image`, `conversations` from human and gpt, `id`."""
+
+    def __init__(self, stream: IO[str]) -> None:
+        self._stream = stream
+        self._separator = "[\n"
+
+    def write(self, pairs: Sequence[Pair]) -> None:
+        """Append pairs."""
+        for pair in pairs:
+            first, *rest = pair.turns
+            spoken = [{"from": first.role, "value": f"{IMAGE_TOKEN}\n{first.text}"}]
+            spoken += [{"from": turn.role, "value": turn.text} for turn in rest]
+            document = {"image": pair.image, "conversations": spoken, "id": pair.pair_id}
+            self._stream.write(self._separator + json.dumps(document, ensure_ascii=False))
+            self._separator = ",\n"
+
+    def finish(self) -> None:
+        """Close the array."""
+        self._stream.write("[]\n" if self._separator == "[\n" else "\n]\n")
+
+
+class MessagesWriter:
+    """JSON Lines in the Hugging Face chat format: `id`, `images`, `messages` with typed content."""
+
+    _ROLES = {"human": "user", "gpt": "assistant"}
+
+    def __init__(self, stream: IO[str]) -> None:
+        self._stream = stream
+
+    def write(self, pairs: Sequence[Pair]) -> None:
+        """Append pairs."""
+        for pair in pairs:
+            messages = [
+                {"role": self._ROLES[turn.role], "content": [{"type": "text", "text": turn.text}]}
+                for turn in pair.turns
+            ]
+            messages[0]["content"] = [{"type": "image"}, *messages[0]["content"]]
+            document = {"id": pair.pair_id, "images": [pair.image], "messages": messages}
+            self._stream.write(json.dumps(document, ensure_ascii=False) + "\n")
+
+    def finish(self) -> None:
+        """Nothing comes after the last line."""
+
+
+class ParquetWriter:
+    """A row group per batch, with what a trainer wants to know besides the pair (task, true image size)."""
+
+    def __init__(self, stream: IO[bytes]) -> None:
+        self._writer = parquet.ParquetWriter(stream, _SCHEMA, compression="zstd")
+
+    def write(self, pairs: Sequence[Pair]) -> None:
+        """Append pairs as one row group."""
+        speakers: list[str] = []
+        texts: list[str] = []
+        offsets = [0]
+        for pair in pairs:
+            speakers += [turn.role for turn in pair.turns]
+            texts += [f"{IMAGE_TOKEN}\n{pair.turns[0].text}", *(turn.text for turn in pair.turns[1:])]
+            offsets.append(len(texts))
+        spoken = pa.StructArray.from_arrays([pa.array(speakers), pa.array(texts)], names=["from", "value"])
+        columns = dict(zip(Pair._fields, zip(*pairs, strict=True), strict=True))
+        arrays = [
+            pa.array(columns["pair_id"], pa.string()),
+            pa.array(columns["image"], pa.string()),
+            pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), spoken),
+            *(pa.array(columns[field.name], field.type) for field in list(_SCHEMA)[3:]),
+        ]
+        self._writer.write_batch(pa.RecordBatch.from_arrays(arrays, schema=_SCHEMA))
+
+    def finish(self) -> None:
+        """Write the footer."""
+        self._writer.close()
+
+
+@contextmanager
+def dataset_writers(paths: dict[str, Path]) -> Iterator[list[Writer]]:
+    """Open a writer per format (`llava`, `messages`, `parquet`); all files appear together at the end, or none."""
+    with ExitStack() as stack:
+        writers: list[Writer] = []
+        for name, path in paths.items():
+            if name == "parquet":
+                writers.append(ParquetWriter(stack.enter_context(atomic_write(path, "wb"))))
+            else:
+                stream = stack.enter_context(atomic_write(path))
+                writers.append(LlavaWriter(stream) if name == "llava" else MessagesWriter(stream))
+        yield writers
+        for writer in writers:
+            writer.finish()

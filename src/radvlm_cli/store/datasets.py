@@ -1,0 +1,94 @@
+"""Rows of a dataset while it is built and when it is complete."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+from radvlm_cli.hashing import canonical_json, file_sha256
+from radvlm_cli.store.bulk import execute_many
+from radvlm_cli.store.runs import Run
+
+
+class ComponentLine(Protocol):
+    """What the store keeps of a component (stages make it)."""
+
+    component: Any
+    found: int
+    unusable: int
+    leaked: int
+    removed: int
+    pairs: int
+    remark: str
+
+
+def begin_dataset(run: Run, name: str, output: Path, recipe: str, options: str) -> int:
+    """Make the row of a dataset that is being built, in place of one that a killed run left; return its id."""
+    with run.store.write() as connection:
+        connection.exec_driver_sql(
+            "DELETE FROM dataset WHERE status = 'building' AND name = ? AND output = ?", (name, str(output))
+        )
+        cursor = connection.exec_driver_sql(
+            "INSERT INTO dataset (name, output, recipe, options, status, run_id) VALUES (?, ?, ?, ?, 'building', ?)",
+            (name, str(output), recipe, options, run.id),
+        )
+        return int(cursor.lastrowid)
+
+
+def write_component(run: Run, dataset_id: int, position: int, line: ComponentLine, leaks: Mapping[int, Any]) -> None:
+    """Keep a component's counts and the leaks that were found in it."""
+    component = line.component
+    row = (
+        dataset_id,
+        position,
+        component.name,
+        component.task,
+        component.source,
+        canonical_json(component.split),
+        component.repeat,
+        component.limit,
+        component.expected,
+        line.found,
+        line.unusable,
+        line.leaked,
+        line.removed,
+        line.pairs,
+        line.remark,
+    )
+    found = [
+        (dataset_id, position, image, shared.level, shared.identity, shared.component)
+        for image, shared in leaks.items()
+    ]
+    with run.store.write() as connection:
+        execute_many(connection, f"INSERT INTO component VALUES ({', '.join('?' * len(row))})", [row])
+        execute_many(connection, "INSERT INTO leak VALUES (?, ?, ?, ?, ?, ?)", found)
+    counts = {"found": line.found, "unusable": line.unusable, "leaked": line.leaked, "pairs": line.pairs}
+    run.tally(component.name, counts)
+
+
+def complete_dataset(
+    run: Run, dataset_id: int, output: Path, key: str, sha256: str, pairs: int, files: Sequence[Path]
+) -> None:
+    """Mark a dataset as complete, in place of the one built to the same files before, and keep its files."""
+    artifacts = []
+    for path in files:
+        state = path.stat()
+        artifacts.append((str(path), file_sha256(path), state.st_size, state.st_mtime_ns, key, run.id))
+    with run.store.write() as connection:
+        connection.exec_driver_sql(
+            "DELETE FROM dataset WHERE id <> ? AND output = ? AND name = (SELECT name FROM dataset WHERE id = ?)",
+            (dataset_id, str(output), dataset_id),
+        )
+        connection.exec_driver_sql(
+            "UPDATE dataset SET key = ?, sha256 = ?, pairs = ?, status = 'complete' WHERE id = ?",
+            (key, sha256, pairs, dataset_id),
+        )
+        execute_many(
+            connection,
+            "INSERT INTO artifact (root, path, kind, origin, sha256, bytes, mtime_ns, key, run_id) "
+            "VALUES ('output', ?, 'dataset', 'written', ?, ?, ?, ?, ?) ON CONFLICT (root, path) DO UPDATE SET "
+            "sha256=excluded.sha256, bytes=excluded.bytes, mtime_ns=excluded.mtime_ns, key=excluded.key, "
+            "run_id=excluded.run_id",
+            artifacts,
+        )

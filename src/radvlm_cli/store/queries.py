@@ -1,0 +1,54 @@
+"""Questions that the stages ask of the store."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from radvlm_cli.store.engine import Store
+
+
+class KnownImage(NamedTuple):
+    """Row id and true resolution of an image."""
+
+    id: int
+    width: int | None
+    height: int | None
+
+
+def image_ids(store: Store, source: str) -> Iterator[str]:
+    """The dataset's own ids of a source's images."""
+    return (name for (name,) in store.rows("SELECT image_id FROM image WHERE source = ?", (source,)))
+
+
+def known_images(store: Store, source: str) -> dict[str, KnownImage]:
+    """The images of a source by the dataset's own id."""
+    rows = store.rows("SELECT image_id, id, width, height FROM image WHERE source = ?", (source,))
+    return {name: KnownImage(row_id, width, height) for name, row_id, width, height in rows}
+
+
+def source_counts(store: Store, source: str) -> dict[str, int]:
+    """How many rows of each kind a source has: `images`, `images missing`, `reports`, `groundings`, ..."""
+    counts = {"images": 0}
+    for status, number in store.rows("SELECT status, count(*) FROM image WHERE source = ? GROUP BY status", (source,)):
+        counts["images"] += number
+        if status != "present":
+            counts[f"images {status}"] = number
+    for table, name in (
+        ("report", "reports"),
+        ("grounding", "groundings"),
+        ("curated_text", "curated texts"),
+        ("conversation", "conversations"),
+    ):
+        if number := store.value(f"SELECT count(*) FROM {table} WHERE source = ?", (source,)):
+            counts[name] = number
+    return counts
+
+
+def outcome_counts(store: Store, stage: str, subject: str) -> dict[str, int]:
+    """How many items each step of a stage skipped or failed: `groundings skipped`, ..."""
+    rows = store.rows(
+        "SELECT step, status, count(*) FROM outcome WHERE stage = ? AND subject = ? GROUP BY step, status",
+        (stage, subject),
+    )
+    return {f"{step} {status}": number for step, status, number in rows}
