@@ -26,7 +26,8 @@ from radvlm_cli.stages.leakage import EvaluationIndex, Shared
 from radvlm_cli.stages.pairs import ImagePlace, Uncertain, is_certain, pairs
 from radvlm_cli.store.bulk import batched, execute_many
 from radvlm_cli.store.components import Candidate, Selection, candidates, frontal_images
-from radvlm_cli.store.datasets import begin_dataset, complete_dataset, write_component
+from radvlm_cli.store.datasets import abandoned_on_error, begin_dataset, complete_dataset, write_component
+from radvlm_cli.store.engine import open_store
 from radvlm_cli.store.runs import Run
 
 Leakage = Literal["remove", "refuse", "report"]
@@ -94,20 +95,40 @@ def build(
     job = _Job(run, options, place, index, dataset_id)
     suffixes = {"llava": "json", "messages": "messages.jsonl", "parquet": "parquet"}
     files = {name: output / f"{recipe.name}.{suffixes[name]}" for name in (*options.formats, "parquet")}
-    lines: list[Line] = []
-    position = 0
-    with dataset_writers(files) as writers:
-        for number, component in enumerate(recipe.components):
-            line = _write_component(job, writers, component, number, position)
-            position += line.pairs
-            lines.append(line)
+    with abandoned_on_error(run, dataset_id), dataset_writers(files) as writers:
+        lines = _write_components(job, writers, recipe)
         _refuse_leaks(lines, options)
     main = files[options.formats[0]]
     hashes = {path.name: file_sha256(path) for path in files.values()}
     card = write_card(output / f"{recipe.name}.md", recipe, options, lines, hashes)
     key = content_hash({"recipe": recipe_json, "options": options._asdict(), "files": hashes})
-    complete_dataset(run, dataset_id, output, key, hashes[main.name], position, [*files.values(), card])
-    return Built(recipe.name, output, {**files, "card": card}, hashes[main.name], position, lines)
+    pairs_written = sum(line.pairs for line in lines)
+    complete_dataset(run, dataset_id, output, key, hashes[main.name], pairs_written, [*files.values(), card])
+    return Built(recipe.name, output, {**files, "card": card}, hashes[main.name], pairs_written, lines)
+
+
+def count_records(store_path: Path, recipe: Recipe, options: BuildOptions) -> list[dict[str, int | str | None]]:
+    """What a build would use of the store as it is, without the leakage check: a row per component."""
+    rows: list[dict[str, int | str | None]] = []
+    with open_store(store_path, create=False, allow_network=True) as store:
+        for component in recipe.components:
+            found = usable = 0
+            for record in candidates(store, _selection(component, options)):
+                found += 1
+                usable += record.status not in _UNUSABLE
+            used = usable if component.limit is None else min(usable, component.limit)
+            row = {"component": component.name, "expected": component.expected, "found": found, "used": used}
+            rows.append({**row, "repeat": component.repeat, "pairs": used * component.repeat})
+    return rows
+
+
+def _write_components(job: _Job, writers: list[Writer], recipe: Recipe) -> list[Line]:
+    lines: list[Line] = []
+    position = 0
+    for number, component in enumerate(recipe.components):
+        lines.append(_write_component(job, writers, component, number, position))
+        position += lines[-1].pairs
+    return lines
 
 
 def _adopt_generated(run: Run, recipe: Recipe, data_dir: Path, derived_dir: Path) -> None:

@@ -15,6 +15,7 @@ from radvlm_cli.files import atomic_write
 from radvlm_cli.records import Turn
 
 IMAGE_TOKEN = "<image>"
+_CHAT_ROLES = {"human": "user", "gpt": "assistant"}
 
 _SCHEMA = pa.schema(
     [
@@ -87,8 +88,6 @@ class LlavaWriter:
 class MessagesWriter:
     """JSON Lines in the Hugging Face chat format: `id`, `images`, `messages` with typed content."""
 
-    _ROLES = {"human": "user", "gpt": "assistant"}
-
     def __init__(self, stream: IO[str]) -> None:
         self._stream = stream
 
@@ -96,7 +95,7 @@ class MessagesWriter:
         """Append pairs."""
         for pair in pairs:
             messages = [
-                {"role": self._ROLES[turn.role], "content": [{"type": "text", "text": turn.text}]}
+                {"role": _CHAT_ROLES[turn.role], "content": [{"type": "text", "text": turn.text}]}
                 for turn in pair.turns
             ]
             messages[0]["content"] = [{"type": "image"}, *messages[0]["content"]]

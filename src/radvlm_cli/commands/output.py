@@ -1,0 +1,164 @@
+"""Printing: the result to stdout, as tables or JSON; progress, notes and warnings to stderr."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rich.progress import Progress as RichProgress
+    from rich.progress import TaskID
+
+    from radvlm_cli.progress import Progress
+
+_PLAIN_LINE_EVERY_S = 10.0
+
+
+def print_json(value: Any) -> None:
+    """Print `value` as indented JSON."""
+    print(json.dumps(value, indent=2, ensure_ascii=False, default=str))
+
+
+def print_table(rows: Iterable[Mapping[str, Any]], *, title: str | None = None, columns: Sequence[str] = ()) -> None:
+    """Print rows as a table; numbers to the right with thousands separators, None blank."""
+    from rich.console import Console
+    from rich.table import Table
+
+    rows = list(rows)
+    names = list(columns) or (list(rows[0]) if rows else [])
+    table = Table(title=title, title_justify="left", header_style="bold")
+    for name in names:
+        numeric = any(isinstance(row.get(name), int) for row in rows)
+        table.add_column(name, justify="right" if numeric else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*(_cell(row.get(name)) for name in names))
+    # A pipe has no width: give it room instead of folding at 80.
+    Console(width=None if sys.stdout.isatty() else 200, highlight=False, markup=False).print(table)
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def say(message: str) -> None:
+    """Print one line to stderr."""
+    print(message, file=sys.stderr, flush=True)
+
+
+@contextmanager
+def live_progress() -> Iterator[Progress]:
+    """A live bar with rate and ETA on a terminal, plain lines every ten seconds elsewhere."""
+    if not sys.stderr.isatty():
+        yield PlainProgress()
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, SpinnerColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bar
+
+    console = Console(stderr=True, highlight=False, markup=False)
+    rate = TextColumn("{task.fields[rate]}")
+    with Bar(
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        rate,
+        TimeRemainingColumn(),
+        console=console,
+    ) as bar:
+        yield LiveProgress(bar)
+
+
+class LiveProgress:
+    """One bar for the task at hand; finished ones leave a line."""
+
+    def __init__(self, bar: RichProgress) -> None:
+        self._bar = bar
+        self._task: TaskID | None = None
+        self._clock = _Clock()
+
+    def start(self, task: str, total: int | None = None) -> None:
+        """Begin a task."""
+        if self._task is not None:
+            self._bar.remove_task(self._task)
+        self._clock = _Clock()
+        self._task = self._bar.add_task(task, total=total, rate="")
+
+    def advance(self, count: int = 1) -> None:
+        """Count finished items."""
+        if self._task is not None:
+            self._clock.count += count
+            self._bar.update(self._task, advance=count, rate=self._clock.rate())
+
+    def note(self, message: str) -> None:
+        """Print a line above the bar."""
+        self._bar.console.print(message)
+
+    def warn(self, message: str) -> None:
+        """Print a warning above the bar."""
+        self._bar.console.print(f"Warning: {message}", style="yellow")
+
+
+class PlainProgress:
+    """A line when a task begins and every ten seconds while it lasts."""
+
+    def __init__(self) -> None:
+        self._task, self._total = "", None
+        self._clock = _Clock()
+        self._said = 0.0
+
+    def start(self, task: str, total: int | None = None) -> None:
+        """Begin a task."""
+        self._task, self._total = task, total
+        self._clock = _Clock()
+        self._said = time.monotonic()
+        say(task if total is None else f"{task} ({total:,})")
+
+    def advance(self, count: int = 1) -> None:
+        """Count finished items."""
+        self._clock.count += count
+        now = time.monotonic()
+        if now - self._said >= _PLAIN_LINE_EVERY_S:
+            self._said = now
+            of = "" if self._total is None else f" of {self._total:,}"
+            eta = self._clock.eta(self._total)
+            say(f"{self._task}: {self._clock.count:,}{of}, {self._clock.rate()}{eta}")
+
+    def note(self, message: str) -> None:
+        """Print a line."""
+        say(message)
+
+    def warn(self, message: str) -> None:
+        """Print a warning."""
+        say(f"Warning: {message}")
+
+
+class _Clock:
+    """Items since a start, as a rate and a time left."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._begun = time.monotonic()
+
+    def _per_second(self) -> float:
+        return self.count / max(time.monotonic() - self._begun, 1e-3)
+
+    def rate(self) -> str:
+        """Items per second."""
+        rate = self._per_second()
+        return f"{rate:,.0f}/s" if rate >= 10 else f"{rate:.1f}/s"
+
+    def eta(self, total: int | None) -> str:
+        """Time left, where the total is known."""
+        if not total or not self.count or self.count >= total:
+            return ""
+        left = int((total - self.count) / self._per_second())
+        return f", {left // 3600}:{left // 60 % 60:02}:{left % 60:02} left"

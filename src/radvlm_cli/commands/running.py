@@ -1,0 +1,62 @@
+"""Run a stage from the command line: settings, store, run record, progress and signals around one call."""
+
+from __future__ import annotations
+
+import shlex
+import signal
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from types import FrameType
+from typing import TYPE_CHECKING, Any
+
+from radvlm_cli.commands.output import live_progress, say
+from radvlm_cli.config import Settings
+from radvlm_cli.errors import Interrupted
+from radvlm_cli.progress import StopSignal
+
+if TYPE_CHECKING:
+    from radvlm_cli.store.runs import Run
+
+
+@contextmanager
+def stage_run(
+    command: str, arguments: Mapping[str, Any], settings: Settings, *, resume: bool, allow_network: bool
+) -> Iterator[Run]:
+    """Open the store and a run; the first Ctrl-C stops after the items in hand, the second at once."""
+    from radvlm_cli.store.engine import open_store
+    from radvlm_cli.store.runs import open_run
+
+    stop = StopSignal()
+    try:
+        with (
+            _listening(stop),
+            live_progress() as progress,
+            open_store(settings.store, allow_network=allow_network) as store,
+            open_run(store, command, arguments, resume=resume, progress=progress, stop=stop) as run,
+        ):
+            yield run
+    except (Interrupted, KeyboardInterrupt) as error:
+        raise Interrupted("Stopped; everything finished so far is kept.", resume_command()) from error
+
+
+@contextmanager
+def _listening(stop: StopSignal) -> Iterator[None]:
+    def on_signal(_number: int, _frame: FrameType | None) -> None:
+        if stop.requested:
+            raise KeyboardInterrupt
+        stop.requested = True
+        say("Stopping after the items in hand; once more to stop at once.")
+
+    before = {number: signal.signal(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def resume_command() -> str:
+    """The command line that goes on from here."""
+    words = [word for word in sys.argv[1:] if word != "--resume"]
+    return shlex.join(["radvlm", *words, "--resume"])

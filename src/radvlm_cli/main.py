@@ -1,0 +1,68 @@
+"""The `radvlm` command: stages in the order in which data flows, and the one place where errors become text."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import Annotated, NoReturn
+
+import click
+import typer
+
+from radvlm_cli import __version__
+from radvlm_cli.commands import build, db, demo, doctor, prepare
+from radvlm_cli.errors import Interrupted, RadvlmError
+
+app = typer.Typer(
+    name="radvlm",
+    help="From chest X-ray datasets to an evaluated vision-language model, over one SQLite store. Research use only.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command("prepare")(prepare.prepare)
+app.command("build")(build.build)
+app.command("demo")(demo.demo)
+app.command("doctor")(doctor.doctor)
+app.add_typer(db.app, name="db")
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        print(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", callback=_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Options before the stage."""
+
+
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Run the command line and exit: 0 done, 2 usage, 3 user error, 4 finished with failed items, 130 interrupted."""
+    sys.exit(run(list(sys.argv[1:] if arguments is None else arguments)))
+
+
+def run(arguments: list[str]) -> int:
+    """Run the command line; return the exit code. Bugs keep their traceback (exit code 1)."""
+    try:
+        return int(app(arguments, standalone_mode=False) or 0)
+    except RadvlmError as error:
+        print(f"{'' if isinstance(error, Interrupted) else 'Error: '}{error.message}", file=sys.stderr)
+        if error.hint:
+            print(f"{'Go on' if isinstance(error, Interrupted) else 'Try'}:  {error.hint}", file=sys.stderr)
+        return error.exit_code
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except (KeyboardInterrupt, click.Abort):
+        print("Stopped.", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        # The reader of our output has gone (`| head`): not an error.
+        sys.stdout = None  # type: ignore[assignment]
+        return 0

@@ -1,0 +1,57 @@
+"""demo: write the phantom world, then run the commands that a user would type, printing each."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from radvlm_cli.demo.world import write_world
+from radvlm_cli.errors import RadvlmError
+
+_EXPECTED_FAILURES = 4
+"""Exit code of a stage that finished with failed items: the phantom world holds damaged files on purpose."""
+
+
+def ensure_world(folder: Path, seed: int) -> dict[str, Any]:
+    """Write the phantom world unless it is there, whole and of the same seed; return its manifest."""
+    path = folder / "manifest.json"
+    if path.is_file():
+        manifest: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        if manifest["seed"] == seed:
+            return manifest
+        raise RadvlmError(f"{folder} holds phantoms of seed {manifest['seed']}.", "--keep ANOTHER_FOLDER")
+    return write_world(folder, seed=seed)
+
+
+def run_commands(keep: Path, world: Path) -> None:
+    """Prepare everything and build the training and the evaluation sets."""
+    where = ["--data-dir", str(world), "--store", str(keep / "radvlm.db")]
+    _radvlm("prepare", "--source", "all", *where)
+    _radvlm("build", "--recipe", "evaluation", "--output", str(keep / "datasets" / "test"), *where)
+    _radvlm("build", "--recipe", "radvlm", "--output", str(keep / "datasets" / "train"), *where)
+
+
+def compare_with_truth(keep: Path, manifest: dict[str, Any]) -> list[dict[str, Any]]:
+    """Records used per component beside the manifest's count."""
+    from radvlm_cli.store.engine import open_store
+
+    truth = {**manifest["components"], **manifest["evaluation"]}
+    with open_store(keep / "radvlm.db", create=False, allow_network=True) as store:
+        rows = store.rows(
+            "SELECT dataset, name, pairs / repeat, pairs FROM dataset_component ORDER BY dataset DESC, rowid"
+        )
+        return [
+            {"dataset": dataset, "component": name, "built": used, "true": truth[name], "pairs": pairs}
+            for dataset, name, used, pairs in rows
+        ]
+
+
+def _radvlm(*arguments: str) -> None:
+    print(f"\n$ {shlex.join(['radvlm', *arguments])}", flush=True)
+    code = subprocess.run([sys.executable, "-m", "radvlm_cli", *arguments], check=False).returncode
+    if code not in (0, _EXPECTED_FAILURES):
+        raise RadvlmError(f"`radvlm {arguments[0]}` ended with exit code {code}.", "see its message above")
