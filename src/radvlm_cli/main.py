@@ -6,7 +6,6 @@ import sys
 from collections.abc import Sequence
 from typing import Annotated, NoReturn
 
-import click
 import typer
 
 from radvlm_cli import __version__
@@ -50,19 +49,12 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 def run(arguments: list[str]) -> int:
     """Run the command line; return the exit code. Bugs keep their traceback (exit code 1)."""
     try:
-        return int(app(arguments, standalone_mode=False) or 0)
+        app(arguments)
+    except SystemExit as ended:  # Typer has said what is wrong with the options, or a command chose its code
+        return ended.code if isinstance(ended.code, int) else int(ended.code is not None)
     except RadvlmError as error:
         print(f"{'' if isinstance(error, Interrupted) else 'Error: '}{error.message}", file=sys.stderr)
         if error.hint:
             print(f"{'Go on' if isinstance(error, Interrupted) else 'Try'}:  {error.hint}", file=sys.stderr)
         return error.exit_code
-    except click.ClickException as error:
-        error.show()
-        return error.exit_code
-    except (KeyboardInterrupt, click.Abort):
-        print("Stopped.", file=sys.stderr)
-        return 130
-    except BrokenPipeError:
-        # The reader of our output has gone (`| head`): not an error.
-        sys.stdout = None  # type: ignore[assignment]
-        return 0
+    return 0

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -34,6 +35,17 @@ def begin_dataset(run: Run, name: str, output: Path, recipe: str, options: str) 
             (name, str(output), recipe, options, run.id),
         )
         return int(cursor.lastrowid)
+
+
+@contextmanager
+def abandoned_on_error(run: Run, dataset_id: int) -> Iterator[None]:
+    """Remove the rows of a dataset whose building stops in the body."""
+    try:
+        yield
+    except BaseException:
+        with run.store.write() as connection:
+            connection.exec_driver_sql("DELETE FROM dataset WHERE id = ?", (dataset_id,))
+        raise
 
 
 def write_component(run: Run, dataset_id: int, position: int, line: ComponentLine, leaks: Mapping[int, Any]) -> None:

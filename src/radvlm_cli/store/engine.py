@@ -108,7 +108,9 @@ def open_store(path: Path, *, create: bool = True, allow_network: bool = False) 
 def connect_engine(path: Path) -> Engine:
     """An engine with the store's pragmas: WAL, synchronous NORMAL, foreign keys, 30 s busy timeout."""
     # The spool and the heartbeat write from other threads than the one that opened the store.
-    engine = create_engine(f"sqlite:///{path}", connect_args={"timeout": _BUSY_TIMEOUT_S, "check_same_thread": False})
+    arguments = {"timeout": _BUSY_TIMEOUT_S, "check_same_thread": False}
+    # Parameters may be report text: they stay out of tracebacks.
+    engine = create_engine(f"sqlite:///{path}", connect_args=arguments, hide_parameters=True)
 
     @event.listens_for(engine, "connect")
     def _pragmas(connection: sqlite3.Connection, _record: object) -> None:

@@ -1,0 +1,33 @@
+"""Fixtures that every area uses."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from radvlm_cli.store.engine import Store, open_store
+from radvlm_cli.store.runs import Run, open_run
+
+
+@pytest.fixture(autouse=True)
+def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """No setting of the person who runs the tests leaks in."""
+    for name in ("DATA_DIR", "RADVLM_STORE", "RADVLM_DERIVED_DIR", "AZURE_OPENAI_API_KEY", "OPENAI_API_KEY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    """An empty store."""
+    with open_store(tmp_path / "store" / "radvlm.db") as store:
+        yield store
+
+
+@pytest.fixture
+def run(store: Store) -> Iterator[Run]:
+    """A run of a test command in an empty store."""
+    with open_run(store, "test", {}) as run:
+        yield run
