@@ -18,7 +18,7 @@ from radvlm_cli.sources.tables import read_header, read_table
 _RELEASE = re.compile(r"^CheXpert-v1\.0(-small)?/")
 _PATIENT = re.compile(r"patient\d+")
 _LABEL_VALUES = {"1.0": 1, "1": 1, "0.0": 0, "0": 0, "-1.0": -1, "-1": -1}
-_SEX: dict[str | None, Literal["F", "M"]] = {"Female": "F", "Male": "M"}
+SEX: dict[str | None, Literal["F", "M"]] = {"Female": "F", "Male": "M"}
 
 INFO = Info(
     name="chexpert",
@@ -64,6 +64,12 @@ def strip_release(path: str) -> str:
     return _RELEASE.sub("", path)
 
 
+def patient_of(path: str) -> str | None:
+    """The patient of `train/patient00001/study1/view1_frontal.jpg`; None for a path of another shape."""
+    patient = _PATIENT.search(path)
+    return patient.group() if patient is not None and path.count("/") == 3 else None
+
+
 def _read_split(layout: Layout, table: Path, split: Split, options: Options) -> Iterator[Image | Outcome]:
     header = read_header(table)
     if "Study" in header and "Path" not in header:
@@ -80,8 +86,8 @@ def _read_split(layout: Layout, table: Path, split: Split, options: Options) -> 
             yield Outcome(f"{table.name} without path", "failed", "the Path cell is blank")
             continue
         path = strip_release(path)
-        patient = _PATIENT.search(path)
-        if patient is None or path.count("/") != 3:
+        patient = patient_of(path)
+        if patient is None:
             yield Outcome(path, "failed", "the path is not split/patient/study/view")
             continue
         if path in seen:
@@ -98,7 +104,7 @@ def _read_split(layout: Layout, table: Path, split: Split, options: Options) -> 
         yield Image(
             source="chexpert",
             image_id=path.removesuffix(".jpg"),
-            patient_id=patient.group(),
+            patient_id=patient,
             study_id=path.rsplit("/", 1)[0],
             split=split,
             view=_view(path, side, projection),
@@ -106,7 +112,7 @@ def _read_split(layout: Layout, table: Path, split: Split, options: Options) -> 
             path=f"{base}/{relative}" if base != "." else relative,
             width=None,
             height=None,
-            sex=_SEX.get(sex),
+            sex=SEX.get(sex),
             age=int(float(age)) if age and float(age) > 0 else None,
             labels=canonical_json(labels),
             status=status,

@@ -1,0 +1,102 @@
+"""The generated files of the published layout: curated reports and conversations, written by an LLM stage.
+
+Only listed here, with sizes and times, so that half a million of them cost one directory scan; `adopt` reads those
+that are new.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+from radvlm_cli.records import Split
+from radvlm_cli.sources.layout import Layout
+
+_FILTERED = ("filtered_reports", "filtered_reports_test")
+_SPLITS: dict[str, Split] = {
+    "train": "train",
+    "valid": "validation",
+    "validate": "validation",
+    "validation": "validation",
+    "test": "test",
+}
+_KINDS: dict[str, Literal["standard", "grounded"]] = {
+    "standard": "standard",
+    "grounding": "grounded",
+    "padchest": "grounded",
+}
+
+
+class GeneratedFile(NamedTuple):
+    """One generated file."""
+
+    key: str
+    """The study id (curated report) or image id (conversation) that its name stands for."""
+    path: str
+    """POSIX path relative to the data folder."""
+    bytes: int
+    mtime_ns: int
+    kind: Literal["report", "standard", "grounded"]
+    split: Split | None
+
+
+def filtered_reports(layout: Layout) -> Iterator[GeneratedFile]:
+    """List `filtered_reports/<study>.txt` of MIMIC-CXR and CheXpert Plus, by name."""
+    if layout.info.name not in ("mimic", "chexpert-plus"):
+        return
+    for folder in _subfolders(layout, _FILTERED):
+        for entry in _listed(folder, ".txt"):
+            key = _study_of(entry.name.removesuffix(".txt"), layout.info.name)
+            if key is not None:
+                yield _file(layout, entry, key, "report", None)
+
+
+def conversations(layout: Layout) -> Iterator[GeneratedFile]:
+    """List `conversations/<split>/<kind>/<image>.json` of MIMIC-CXR and PadChest-GR, by name."""
+    if layout.info.name not in ("mimic", "padchest-gr"):
+        return
+    suffix = ".png" if layout.info.name == "padchest-gr" else ""
+    for base in _subfolders(layout, ("conversations",)):
+        for split_name, split in _SPLITS.items():
+            for kind_name, kind in _KINDS.items():
+                for entry in _listed(base / split_name / kind_name, ".json"):
+                    yield _file(layout, entry, entry.name.removesuffix(".json") + suffix, kind, split)
+
+
+def _study_of(stem: str, source: str) -> str | None:
+    """`53862424` or `s53862424` is a MIMIC-CXR study, `train_patient1_study2` one of CheXpert Plus; else None."""
+    if source == "mimic":
+        study = stem.removeprefix("s")
+        return study if study.isdigit() else None
+    parts = stem.split("_")
+    return "/".join(parts) if len(parts) == 3 and parts[1].startswith("patient") else None
+
+
+def _subfolders(layout: Layout, names: tuple[str, ...]) -> Iterator[Path]:
+    for name in names:
+        for folder in layout.folders:
+            if (folder / name).is_dir():
+                yield folder / name
+
+
+def _listed(folder: Path, suffix: str) -> list[os.DirEntry[str]]:
+    """The files of a folder with this suffix, by name; none if there is no such folder."""
+    try:
+        with os.scandir(folder) as entries:
+            return sorted((entry for entry in entries if entry.name.endswith(suffix)), key=lambda entry: entry.name)
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+
+
+def _file(
+    layout: Layout,
+    entry: os.DirEntry[str],
+    key: str,
+    kind: Literal["report", "standard", "grounded"],
+    split: Split | None,
+) -> GeneratedFile:
+    state = entry.stat()
+    path = entry.path[len(os.fspath(layout.data_dir)) + 1 :]
+    return GeneratedFile(key, path, state.st_size, state.st_mtime_ns, kind, split)
