@@ -116,6 +116,10 @@ class _ImageFiles:
             return self._png / f"{name.removesuffix('.jpg')}.png"
         return (self._jpeg or self._layout.home) / name
 
+    def relative(self, path: Path) -> str:
+        """The path as it is stored."""
+        return self._layout.relative(path)
+
 
 def _chexpert_folders(layout: Layout) -> Iterator[Path]:
     names = ("CheXpert", "CheXpert-v1.0", "CheXpert-v1.0-small")
@@ -147,7 +151,7 @@ def _image(row: Row, place: _ImageFiles, labels: dict[str, str], options: Option
         split=_SPLITS[split],
         view="LATERAL" if side == "Lateral" else projection or "FRONTAL",
         root="data",
-        path=place._layout.relative(path),
+        path=place.relative(path),
         width=None,
         height=None,
         sex=SEX.get(sex),

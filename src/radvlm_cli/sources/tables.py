@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import zipfile
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
+from typing import IO
 
 import pyarrow as pa
 from pyarrow import csv
@@ -13,12 +16,14 @@ from radvlm_cli.errors import DataError
 
 Row = tuple[str | None, ...]
 
-_NULLS = ["", "NaN", "nan", "None", "NULL"]
+_BLANKS = ("", "NaN", "nan", "None", "NULL")
 _HINT = "Download the file again and compare its checksum, then run the same command again."
 
 
-def read_table(path: Path, columns: Sequence[str], *, optional: Sequence[str] = ()) -> Iterator[Row]:
-    """Yield the rows of a CSV file (plain or .gz) as tuples of `columns`, then `optional`, all text, None for blank.
+def read_table(
+    path: Path, columns: Sequence[str], *, optional: Sequence[str] = (), blanks: Sequence[str] = _BLANKS
+) -> Iterator[Row]:
+    """Yield the rows of a CSV file (plain, .gz, or alone in a .zip) as tuples of `columns`, then `optional`, all text, None for `blanks`.
 
     A column of `optional` that the file lacks gives None in every row. Cells may hold line breaks. Raises DataError
     where the file cannot be opened, lacks a column, is cut short, or has rows of another length.
@@ -33,24 +38,27 @@ def read_table(path: Path, columns: Sequence[str], *, optional: Sequence[str] = 
     options = csv.ConvertOptions(
         include_columns=present,
         column_types={name: pa.string() for name in present},
-        null_values=_NULLS,
+        null_values=blanks,
         strings_can_be_null=True,
         quoted_strings_can_be_null=True,
     )
     rows_read = 0
     try:
-        with csv.open_csv(
-            path,
-            read_options=csv.ReadOptions(block_size=8 << 20, use_threads=False),
-            parse_options=csv.ParseOptions(newlines_in_values=True),
-            convert_options=options,
-        ) as reader:
+        with (
+            _opened(path) as stream,
+            csv.open_csv(
+                stream,
+                read_options=csv.ReadOptions(block_size=8 << 20, use_threads=False),
+                parse_options=csv.ParseOptions(newlines_in_values=True),
+                convert_options=options,
+            ) as reader,
+        ):
             for batch in reader:
                 cells = {name: batch.column(name).to_pylist() for name in present}
                 blank = [None] * batch.num_rows
                 yield from zip(*(cells.get(name, blank) for name in wanted), strict=True)
                 rows_read += batch.num_rows
-    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+    except (pa.ArrowException, OSError, UnicodeDecodeError, zipfile.BadZipFile) as error:
         raise DataError(f"{path}: damaged after row {rows_read:,}: {_without_content(error)}.", _HINT) from error
 
 
@@ -59,16 +67,33 @@ def read_header(path: Path) -> list[str]:
     try:
         if path.is_dir():
             raise DataError(f"{path} is a folder where a file should be.", _HINT)
-        with csv.open_csv(
-            path,
-            read_options=csv.ReadOptions(use_threads=False, block_size=1 << 20),
-            parse_options=csv.ParseOptions(newlines_in_values=True, invalid_row_handler=lambda _row: "skip"),
-        ) as reader:
+        with (
+            _opened(path) as stream,
+            csv.open_csv(
+                stream,
+                read_options=csv.ReadOptions(use_threads=False, block_size=1 << 20),
+                parse_options=csv.ParseOptions(newlines_in_values=True, invalid_row_handler=lambda _row: "skip"),
+            ) as reader,
+        ):
             return list(reader.schema.names)
     except PermissionError as error:
         raise DataError(f"{path} cannot be read: permission denied.", f"chmod u+r {path}") from error
-    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+    except (pa.ArrowException, OSError, UnicodeDecodeError, zipfile.BadZipFile) as error:
         raise DataError(f"{path} cannot be read as a table: {_without_content(error)}.", _HINT) from error
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Path | IO[bytes]]:
+    """What Arrow can read from: it knows .gz by the name; of a .zip the one table inside."""
+    if path.suffix != ".zip":
+        yield path
+        return
+    with zipfile.ZipFile(path) as archive:
+        names = [name for name in archive.namelist() if name.endswith(".csv") and not name.startswith("__MACOSX")]
+        if len(names) != 1:
+            raise DataError(f"{path} holds {len(names)} tables where one should be.", _HINT)
+        with archive.open(names[0]) as stream:
+            yield stream
 
 
 def first_row(path: Path, columns: Sequence[str]) -> Row | None:
