@@ -23,9 +23,9 @@ _HINT = "Download the file again and compare its checksum, then run the same com
 def read_table(
     path: Path, columns: Sequence[str], *, optional: Sequence[str] = (), blanks: Sequence[str] = _BLANKS
 ) -> Iterator[Row]:
-    """Yield the rows of a CSV file (plain, .gz, or alone in a .zip) as tuples of `columns`, then `optional`, all text, None for `blanks`.
+    """Yield the rows of a CSV file (plain, .gz, or alone in a .zip) as tuples of `columns`, then `optional`.
 
-    A column of `optional` that the file lacks gives None in every row. Cells may hold line breaks. Raises DataError
+    All cells are text, None for `blanks`. A column of `optional` that the file lacks gives None in every row. Cells may hold line breaks. Raises DataError
     where the file cannot be opened, lacks a column, is cut short, or has rows of another length.
     """
     header = read_header(path)
@@ -48,7 +48,7 @@ def read_table(
             _opened(path) as stream,
             csv.open_csv(
                 stream,
-                read_options=csv.ReadOptions(block_size=8 << 20, use_threads=False),
+                read_options=csv.ReadOptions(block_size=2 << 20, use_threads=False),
                 parse_options=csv.ParseOptions(newlines_in_values=True),
                 convert_options=options,
             ) as reader,
