@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -20,8 +21,8 @@ _UNCHECKED = Presence("unchecked", None)
 _MISSING = Presence("missing", "file not found")
 
 
-def presence(path: Path, options: Options) -> Presence:
+def presence(path: Path | str, options: Options) -> Presence:
     """Look for `path` unless the user asked for tables only."""
     if options.tables_only:
         return _UNCHECKED
-    return _PRESENT if path.is_file() else _MISSING
+    return _PRESENT if os.path.isfile(path) else _MISSING
