@@ -15,9 +15,10 @@ import yaml
 from radvlm_cli.errors import ConfigError
 
 BUILT_IN = ("radvlm", "evaluation")
-SPLITS = ("train", "validation", "test")
+SPLITS = ("train", "validation", "test", "all")
+"""Of the official release; `all` takes every record, also those of a source without splits (Open-i)."""
 SOURCES_OF_TASK = {
-    "report": ("mimic", "chexpert-plus"),
+    "report": ("mimic", "chexpert-plus", "openi"),
     "classification": ("mimic", "chexpert", "chexpert-plus", "padchest"),
     "region-grounding": ("imagenome",),
     "abnormality-grounding": ("vindr",),

@@ -107,7 +107,7 @@ def _prepare_source(job: Job, workers: int) -> Prepared:
     convert_images(job.run, job.source, job.layout, job.options, workers=workers, force=job.force)
     adopt(job.run, job.layout)
     _step(job, "groundings", lambda: _read_groundings(job))
-    write_derived(job.run, job.layout, job.options)
+    write_derived(job.run, job.layout)
     counts = source_counts(store, job.name) | outcome_counts(store, "prepare", job.name)
     job.run.tally(job.name, counts)
     job.run.failed_items += sum(value for name, value in counts.items() if name.endswith(" failed"))

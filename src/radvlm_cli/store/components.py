@@ -107,6 +107,8 @@ _Query = tuple[str, list[Any]]
 
 def _where(selection: Selection) -> _Query:
     frontal = _FRONTAL.get(selection.image_source, "1")
+    if "all" in selection.splits:
+        return f"i.source = ? AND {frontal}", [selection.image_source]
     marks = ", ".join("?" * len(selection.splits))
     return f"i.source = ? AND i.split IN ({marks}) AND {frontal}", [selection.image_source, *selection.splits]
 
@@ -144,7 +146,7 @@ def _regions(selection: Selection) -> _Query:
     """
     parameters: list[Any] = []
     own_split = ""
-    if selection.paper or "test" not in selection.splits:
+    if selection.paper or not {"test", "all"} & set(selection.splits):
         own_split = f" AND split IN ({', '.join('?' * len(selection.splits))})"
         parameters += selection.splits
     where, image_parameters = _where(selection._replace(splits=("train",)) if selection.paper else selection)
