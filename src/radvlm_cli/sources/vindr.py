@@ -1,0 +1,277 @@
+"""VinDr-CXR: 18,000 DICOM chest X-rays with boxes, by three readers each (train) or by consensus (test)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Generator, Iterable, Iterator
+from itertools import groupby
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from radvlm_cli.errors import DataError
+from radvlm_cli.files import atomic_write
+from radvlm_cli.hashing import canonical_json
+from radvlm_cli.records import Box, Grounding, Image, Outcome, Split
+from radvlm_cli.sources import Conversion, Images, Options, Source
+from radvlm_cli.sources.boxes import encode_boxes, normalise
+from radvlm_cli.sources.fusion import fuse
+from radvlm_cli.sources.layout import Info, Layout, Requirement
+from radvlm_cli.sources.presence import presence
+from radvlm_cli.sources.tables import read_header, read_table
+
+NO_FINDING = "No finding"
+SPLITS: tuple[Split, ...] = ("train", "test")
+_CORNERS = ("x_min", "y_min", "x_max", "y_max")
+_ALIASES = {"Other diseases": "Other disease"}
+_READER = ("rad_id", "rad_ID")
+_HINT = "Delete it and run: radvlm prepare --source vindr"
+
+INFO = Info(
+    name="vindr",
+    title="VinDr-CXR",
+    folders=("VinDr-CXR", "vindr-cxr", "vinbigdata-chest-xray-abnormalities-detection"),
+    obtain="https://physionet.org/content/vindr-cxr/1.0.0/",
+    licence="PhysioNet Credentialed Health Data License 1.5.0",
+    credentialed=True,
+    requirements=(
+        Requirement("annotations_train", ("annotations/annotations_train.csv", "annotations_train.csv"), "train boxes"),
+        Requirement(
+            "annotations_test",
+            ("annotations/annotations_test.csv", "annotations_test.csv"),
+            "test boxes",
+            needed=False,
+        ),
+        Requirement(
+            "labels_train",
+            ("annotations/image_labels_train.csv", "image_labels_train.csv"),
+            "train image labels",
+            needed=False,
+        ),
+        Requirement(
+            "labels_test",
+            ("annotations/image_labels_test.csv", "image_labels_test.csv"),
+            "test image labels",
+            needed=False,
+        ),
+        Requirement("dicom_train", ("train",), "train DICOM files", needed=False),
+        Requirement("dicom_test", ("test",), "test DICOM files", needed=False),
+        Requirement(
+            "resolutions_train",
+            ("image_resolutions_train.json", "annotations/image_resolutions_train.json"),
+            "train image resolutions (made by prepare)",
+            needed=False,
+        ),
+        Requirement(
+            "resolutions_test",
+            ("image_resolutions_test.json", "annotations/image_resolutions_test.json"),
+            "test image resolutions (made by prepare)",
+            needed=False,
+        ),
+    ),
+)
+
+
+class _Mark(NamedTuple):
+    """One box of one reader, in pixels as the table has them."""
+
+    name: str
+    reader: str | None
+    corners: tuple[float, float, float, float]
+
+
+class VinDr(Source):
+    """Images (converted from DICOM) and boxes, those of several readers fused."""
+
+    info = INFO
+
+    def images(self, layout: Layout, options: Options) -> Iterator[Image | Outcome]:
+        """Every image that a table or a DICOM file names, train then test, by id."""
+        layout.require()
+        for split in SPLITS:
+            sizes = _resolutions(layout, split)
+            labels = yield from _labels(layout, split)
+            dicoms = _dicoms(layout, split)
+            names = {name for name, _mark in _annotations(layout, split) if not isinstance(_mark, Outcome)}
+            for name in sorted(names | labels.keys() | dicoms.keys()):
+                target = _target(layout, split, name)
+                status, reason = presence(target, options)
+                if status == "missing":
+                    reason = "not converted yet" if name in dicoms else "DICOM file not found"
+                height, width = sizes.get(name, (None, None))
+                yield Image(
+                    source="vindr",
+                    image_id=name,
+                    patient_id=None,
+                    study_id=name,
+                    split=split,
+                    view=None,
+                    root="derived",
+                    path=layout.relative_derived(target),
+                    width=width,
+                    height=height,
+                    sex=None,
+                    age=None,
+                    labels=labels.get(name),
+                    status=status,
+                    reason=reason,
+                )
+
+    def conversions(self, layout: Layout, options: Options) -> Iterator[Conversion]:
+        """Every DICOM file, train then test, by id."""
+        for split in SPLITS:
+            for name, path in sorted(_dicoms(layout, split).items()):
+                yield Conversion(name, path, _target(layout, split, name))
+
+    def groundings(self, layout: Layout, options: Options, images: Images) -> Iterator[Grounding | Outcome]:
+        """One for each image and class with a valid box, by image and class.
+
+        Boxes of several readers are fused. The test set's are a consensus and stay as they are (the published code
+        fuses them too).
+        """
+        layout.require()
+        for split in SPLITS:
+            yield from _split_groundings(layout, split, images)
+
+
+def write_resolutions(path: Path, rows: Iterable[tuple[str, int, int]]) -> None:
+    """Write (image id, height, width) in the published form {id: [height, width]}; entries of others stay."""
+    content = _read_json(path) if path.is_file() else {}
+    content.update({name: [height, width] for name, height, width in rows})
+    with atomic_write(path) as stream:
+        json.dump(dict(sorted(content.items())), stream)
+
+
+def _split_groundings(layout: Layout, split: Split, images: Images) -> Iterator[Grounding | Outcome]:
+    groups: dict[tuple[str, str], tuple[list[_Mark], list[Box]]] = {}
+    unknown: set[str] = set()
+    for name, mark in _annotations(layout, split):
+        if isinstance(mark, Outcome):
+            yield mark
+        if not isinstance(mark, _Mark):
+            continue
+        image = images.get(name)
+        if image is None or image.width is None or image.height is None:
+            unknown.add(name)
+            continue
+        made = normalise(*mark.corners, image.width, image.height)
+        if made.box is None:
+            yield Outcome(f"{name} {mark.name} {mark.corners}", "skipped", f"box {made.problem}")
+            continue
+        marks, boxes = groups.setdefault((name, mark.name), ([], []))
+        marks.append(mark)
+        boxes.append(made.box)
+    for name in sorted(unknown):
+        yield Outcome(name, "failed", "the true resolution is unknown: neither DICOM file nor resolution table has it")
+    yield from _write_groups(split, groups)
+
+
+def _write_groups(split: Split, groups: dict[tuple[str, str], tuple[list[_Mark], list[Box]]]) -> Iterator[Grounding]:
+    keys = sorted(groups)
+    several = [key for key in keys if any(mark.reader is not None for mark in groups[key][0])]
+    counts = [len(groups[key][1]) for key in several]
+    stacked = np.array([box for key in several for box in groups[key][1]], np.float64).reshape(-1, 4)
+    made = fuse(stacked, np.repeat(np.arange(len(several)), counts))
+    starts = np.searchsorted(made.group, np.arange(len(several) + 1))
+    fused = {key: made.boxes[starts[n] : starts[n + 1]].tolist() for n, key in enumerate(several)}
+    for image, pairs in groupby(keys, key=lambda key: key[0]):
+        for ordinal, key in enumerate(pairs):
+            marks, boxes = groups[key]
+            readers = len({mark.reader for mark in marks if mark.reader is not None})
+            yield Grounding(
+                source="vindr",
+                image_source="vindr",
+                image_id=image,
+                kind="abnormality",
+                ordinal=ordinal,
+                split=split,
+                label=key[1],
+                phrase=None,
+                boxes=encode_boxes([Box(*box) for box in fused.get(key, boxes)]),
+                detail=canonical_json({"boxes": len(boxes), "readers": readers}),
+            )
+
+
+def _annotations(layout: Layout, split: Split) -> Iterator[tuple[str, _Mark | Outcome | None]]:
+    """Image id with one box, None for a row without one (`No finding`), or what is wrong with the row."""
+    if f"annotations_{split}" not in layout.found:
+        return
+    table = layout.path(f"annotations_{split}")
+    reader_column = next((name for name in _READER if name in read_header(table)), _READER[0])
+    rows = read_table(table, ["image_id", "class_name", *_CORNERS], optional=[reader_column])
+    for number, (image, name, *cells) in enumerate(rows, 1):
+        *corners, reader = cells
+        if image is None or name is None:
+            yield "", Outcome(f"{table.name} row {number}", "failed", "image_id or class_name is blank")
+        elif all(corner is None for corner in corners):
+            yield image, None
+        elif name == NO_FINDING:
+            yield image, Outcome(f"{image} {name} row {number}", "skipped", "a box on a row that says no finding")
+        else:
+            try:
+                x_min, y_min, x_max, y_max = (float(corner or "nan") for corner in corners)
+            except ValueError:
+                yield image, Outcome(f"{image} {name} row {number}", "failed", "a corner of the box is not a number")
+                continue
+            yield image, _Mark(name, reader, (x_min, y_min, x_max, y_max))
+
+
+def _labels(layout: Layout, split: Split) -> Generator[Outcome, None, dict[str, str]]:
+    """Image id -> canonical JSON over the 28 classes: 1 all readers say so, 0 none does, -1 they disagree."""
+    votes: dict[str, list[tuple[str | None, ...]]] = {}
+    names: list[str] = []
+    if f"labels_{split}" in layout.found:
+        table = layout.path(f"labels_{split}")
+        names = [name for name in read_header(table) if name not in ("image_id", *_READER)]
+        for number, (image, *cells) in enumerate(read_table(table, ["image_id", *names]), 1):
+            if image is None:
+                yield Outcome(f"{table.name} row {number}", "failed", "the image_id is blank")
+            elif not all(cell in ("0", "1", "0.0", "1.0") for cell in cells):
+                yield Outcome(f"{image} row {number}", "failed", "a label is neither 0 nor 1")
+            else:
+                votes.setdefault(image, []).append(tuple(cells))
+    return {image: _agreed(names, rows) for image, rows in votes.items()}
+
+
+def _agreed(names: list[str], rows: list[tuple[str | None, ...]]) -> str:
+    verdict = {}
+    for name, cells in zip(names, zip(*rows, strict=True), strict=True):
+        said = {cell is not None and cell.startswith("1") for cell in cells}
+        verdict[_ALIASES.get(name, name)] = -1 if len(said) > 1 else int(said.pop())
+    return canonical_json(verdict)
+
+
+def _dicoms(layout: Layout, split: Split) -> dict[str, Path]:
+    folder = layout.found.get(f"dicom_{split}")
+    if folder is None or not folder.is_dir():
+        return {}
+    return {path.stem: path for path in folder.iterdir() if path.suffix in (".dicom", ".dcm")}
+
+
+def _target(layout: Layout, split: Split, name: str) -> Path:
+    return layout.derived / f"{split}_jpg" / f"{name}.jpg"
+
+
+def _resolutions(layout: Layout, split: Split) -> dict[str, tuple[int, int]]:
+    """Image id -> (height, width), from the files that prepare writes."""
+    sizes: dict[str, tuple[int, int]] = {}
+    derived = layout.derived / f"image_resolutions_{split}.json"
+    for path in (layout.found.get(f"resolutions_{split}"), derived):
+        if path is None or not path.is_file():
+            continue
+        for name, size in _read_json(path).items():
+            if not (isinstance(size, list) and len(size) == 2 and all(isinstance(s, int) and s > 0 for s in size)):
+                raise DataError(f"{path}: the size of an image is not [height, width] in pixels.", _HINT)
+            sizes[name] = (size[0], size[1])
+    return sizes
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path} cannot be read as JSON.", _HINT) from error
+    if not isinstance(content, dict):
+        raise DataError(f"{path} is not an object of image sizes.", _HINT)
+    return content
