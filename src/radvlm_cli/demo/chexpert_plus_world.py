@@ -100,7 +100,7 @@ def _row(view: View) -> list[Any]:
 def _sections(view: View) -> dict[str, str | None]:
     """Most reports of CheXpert Plus have no findings section, only a numbered impression."""
     findings = findings_text(view.findings)
-    numbered = "  ".join(f"{n}.  {text}" for n, text in enumerate(findings.split(". "), 1))
+    numbered = "  ".join(f"{n}.  {text}." for n, text in enumerate(findings.removesuffix(".").split(". "), 1))
     if view.study > 1 and view.findings:
         numbered = f"{comparison(view.findings[0], CHANGES[view.study % len(CHANGES)])}\n{numbered}"
     has_findings = view.patient % 4 == 0 and view.case != "without_findings_section"
@@ -122,7 +122,6 @@ def _part(listed: Sequence[View], views: Sequence[View], curated: set[str]) -> P
     train = [view for view in listed if view.split == "train" and not view.lateral]
     return Part(
         facts={
-            "folder": "CheXpert",
             "images": len(listed),
             "images_present": sum(view.present for view in listed),
             "images_missing": sum(not view.present for view in listed),

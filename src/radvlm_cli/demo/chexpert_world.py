@@ -13,8 +13,6 @@ from radvlm_cli.demo.parts import Part
 from radvlm_cli.demo.pictures import save_jpeg
 from radvlm_cli.demo.tables import csv_text, write_bytes, write_table
 
-FOLDER = "CheXpert"
-
 LABELS = (
     "No Finding",
     "Enlarged Cardiomediastinum",
@@ -86,7 +84,6 @@ def _part(listed: Sequence[View]) -> Part:
     test_images = [v.path for v in listed if v.split == "test" and v.patient == leak.patient]
     return Part(
         facts={
-            "folder": FOLDER,
             "images": len(listed),
             "images_present": sum(view.present for view in listed),
             "images_missing": sum(not view.present for view in listed),

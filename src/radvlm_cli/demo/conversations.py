@@ -36,9 +36,7 @@ class Located(NamedTuple):
 def standard(findings: Sequence[Finding], rng: np.random.Generator) -> Dialogue:
     """Five to ten rounds about one study, without boxes and without a word about other studies."""
     rounds = [(str(rng.choice(_OPENINGS)), " ".join([*map(sentence, findings), *denials(findings)]))]
-    rounds += [
-        (f"Can you say more about the {_noun(f)}?", f"It is a finding of this kind: {phrase(f)}.") for f in findings
-    ]
+    rounds += [(f"Can you say more about the {_noun(f)}?", f"It is best described as {phrase(f)}.") for f in findings]
     return _turns(rounds, findings)
 
 

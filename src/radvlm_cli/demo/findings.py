@@ -90,7 +90,6 @@ def chexpert_labels(findings: Iterable[Finding]) -> dict[str, float]:
     labels = {name: 1.0 for finding in findings for name in KINDS[finding.kind].chexpert}
     if not labels.keys() - {"Support Devices"}:
         labels[NO_FINDING] = 1.0
-        return labels
     for name in ("Pneumothorax", "Pleural Effusion"):
         labels.setdefault(name, 0.0)
     for finding in findings:

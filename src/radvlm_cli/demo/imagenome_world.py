@@ -15,8 +15,6 @@ from radvlm_cli.demo.regions import affected, regions
 from radvlm_cli.demo.sentences import sentence
 from radvlm_cli.demo.tables import write_bytes, write_table, write_zip
 
-FOLDER = "CHEST_IMA"
-
 _Split = Literal["train", "valid", "test", "avoid"]
 _SPLIT_NAMES = {"train": "train", "valid": "validation", "test": "test"}
 _SPLITS: tuple[_Split, ...] = ("train", "train", "train", "train", "train", "test", "test", "valid")
@@ -209,7 +207,6 @@ def _part(graphs: Sequence[_Graph], listed: Sequence[_Graph]) -> Part:
         dropped.update(graph.dropped)
     return Part(
         facts={
-            "folder": FOLDER,
             "scene_graphs": len(graphs),
             "split_rows": dict(sorted(Counter(_SPLIT_NAMES.get(g.split, g.split) for g in listed).items())),
             "split_rows_without_graph": len(listed) - len(graphs),

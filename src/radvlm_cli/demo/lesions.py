@@ -75,7 +75,7 @@ def _effusion(chest: Chest, finding: Finding, side: Side, x: Field, y: Field) ->
     level = depth - 0.11 - 0.16 * _GROWTH[finding.size]
     outward = np.clip(sign(side) * (x - chest.centre) / chest.reach, 0, 1)
     meniscus = level + 0.05 - 0.07 * outward**2
-    inside = step(cavity(chest, side, x, y), 0.05) * step(depth - y, 0.004)
+    inside = step(cavity(chest, side, x, y) + 0.08, 0.04) * step(depth - y, 0.004)
     return np.asarray(inside * step(y - meniscus, 0.006), dtype=np.float32)
 
 

@@ -43,7 +43,7 @@ class _Words:
         said = findings_text(findings)
         if follow_up:
             changes = [comparison(f, CHANGES[f.texture % len(CHANGES)]) for f in findings]
-            said = " ".join([*changes, said]) if changes else f"As compared to the previous radiograph of ___, {said}"
+            said = " ".join([*changes, said]) if changes else f"No change since ___. {said}"
         self.findings = said
         self.impression = impression_text(findings) + (" Otherwise unchanged since ___." if follow_up else "")
         self.comparison = "Chest radiograph from ___." if follow_up else "None."

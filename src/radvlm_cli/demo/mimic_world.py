@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from radvlm_cli.demo.chance import generator
-from radvlm_cli.demo.conversations import Located, grounded, standard
-from radvlm_cli.demo.lesions import boxes
+from radvlm_cli.demo.conversations import grounded, standard
 from radvlm_cli.demo.mimic_patients import Picture, Study
 from radvlm_cli.demo.mscxr_world import located_phrases
 from radvlm_cli.demo.parts import Entry, Part
@@ -17,8 +16,6 @@ from radvlm_cli.demo.pictures import save_jpeg
 from radvlm_cli.demo.sentences import findings_text
 from radvlm_cli.demo.tables import csv_text, write_bytes, write_json, write_table, write_zip
 from radvlm_cli.labels import FINDINGS
-
-FOLDER = "MIMIC-CXR-JPG"
 
 _METADATA = (
     "dicom_id",
@@ -127,8 +124,8 @@ def _write_conversations(folder: Path, studies: Sequence[Study], seed: int) -> N
         if _has_standard(study, picture, seed):
             write_json(base / "standard" / f"{picture.dicom_id}.json", standard(study.findings, rng), indent=2)
         if _has_grounded(study, picture, seed):
-            spoken = [Located(f, boxes(picture.chest, f)) for f in located_phrases(study, picture, seed)]
-            write_json(base / "grounding" / f"{picture.dicom_id}.json", grounded(spoken, rng), indent=2)
+            dialogue = grounded(located_phrases(study, picture, seed), rng)
+            write_json(base / "grounding" / f"{picture.dicom_id}.json", dialogue, indent=2)
 
 
 def _has_standard(study: Study, picture: Picture, seed: int) -> bool:
@@ -150,7 +147,6 @@ def _part(studies: Sequence[Study], seed: int, *, published: bool, with_generate
     leak = [study for study in studies if study.case.startswith("leak_")]
     return Part(
         facts={
-            "folder": FOLDER,
             "patients": len({study.subject_id for study in studies}),
             "studies": len(studies),
             "images": len(pictures),
@@ -160,8 +156,9 @@ def _part(studies: Sequence[Study], seed: int, *, published: bool, with_generate
             "images_by_view": dict(sorted(Counter(p.view or "" for _, p in pictures).items())),
             "labelled_studies": sum(study.labels is not None for study in studies),
             "reports": len(reports),
-            "reports_with": {name: sum(bool(getattr(s.report, name)) for s in reports) for name in _SECTIONS},
+            "sectioned_table_with": {name: sum(bool(getattr(s.report, name)) for s in reports) for name in _SECTIONS},
             "custom_rule_studies": len(studies) - len(_sectioned(studies)),
+            "custom_rule_studies_with_text": sum(study.case == "custom_section" for study in studies),
             "filtered_reports": sum(study.filtered for study in studies) if with_generated else 0,
             "conversations": _conversation_counts(pictures, seed) if with_generated else {},
         },

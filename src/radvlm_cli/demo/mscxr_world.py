@@ -8,14 +8,15 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from radvlm_cli.demo.chance import generator
-from radvlm_cli.demo.findings import KINDS, Finding
+from radvlm_cli.demo.conversations import Located
+from radvlm_cli.demo.findings import KINDS
 from radvlm_cli.demo.lesions import boxes
 from radvlm_cli.demo.mimic_patients import Picture, Study
 from radvlm_cli.demo.parts import Part
 from radvlm_cli.demo.sentences import phrase
 from radvlm_cli.demo.tables import write_json, write_table
+from radvlm_cli.records import Box
 
-FOLDER = "MS-CXR"
 _COLUMNS = (
     "dicom_id",
     "category_name",
@@ -46,14 +47,24 @@ class _Row(NamedTuple):
         return f"{self.study.folder}/{self.picture.dicom_id}.jpg"
 
 
-def located_phrases(study: Study, picture: Picture, seed: int) -> list[Finding]:
-    """The findings of an image that MS-CXR grounds: all, none, or those of some images by chance."""
+def located_phrases(study: Study, picture: Picture, seed: int) -> list[Located]:
+    """What MS-CXR grounds on an image, in whole pixels: all its findings, or none, as with some images by chance."""
     if not picture.frontal:
         return []
-    named = [finding for finding in picture.chest.findings if KINDS[finding.kind].mscxr is not None]
     if study.case == "" and generator(seed, "mscxr", picture.dicom_id).random() < 0.25:
         return []
-    return named
+    named = [finding for finding in picture.chest.findings if KINDS[finding.kind].mscxr is not None]
+    sizes = (picture.chest.width, picture.chest.height) * 2
+    return [
+        Located(
+            finding,
+            tuple(
+                Box(*(round(corner * size) / size for corner, size in zip(box, sizes, strict=True)))
+                for box in boxes(picture.chest, finding)
+            ),
+        )
+        for finding in named
+    ]
 
 
 def write_mscxr(folder: Path, studies: Sequence[Study], *, seed: int, published: bool) -> Part:
@@ -70,7 +81,6 @@ def write_mscxr(folder: Path, studies: Sequence[Study], *, seed: int, published:
     images = Counter(dicom_id for dicom_id, _ in phrases)
     return Part(
         facts={
-            "folder": FOLDER,
             "rows": len(rows),
             "images": len(images),
             "groundings": {"phrase": len(phrases)},
@@ -86,7 +96,7 @@ def write_mscxr(folder: Path, studies: Sequence[Study], *, seed: int, published:
         cases={
             "several_boxes_per_phrase": next(key[0] for key, count in boxes_of.items() if count > 1),
             "several_phrases_per_image": next(dicom_id for dicom_id, count in images.items() if count > 1),
-            "listed_twice_in_coco": rows[0].picture.dicom_id,
+            "listed_twice_in_coco": _listed_twice(rows),
             "validation_image": next(key[0] for key, split in split_of.items() if split == "validate"),
         },
     )
@@ -95,11 +105,10 @@ def write_mscxr(folder: Path, studies: Sequence[Study], *, seed: int, published:
 def _rows(study: Study, picture: Picture, seed: int) -> list[_Row]:
     width, height = picture.chest.width, picture.chest.height
     rows = []
-    for finding in located_phrases(study, picture, seed):
-        for box in boxes(picture.chest, finding):
+    for finding, found in located_phrases(study, picture, seed):
+        for box in found:
             x, y = round(box.x_min * width), round(box.y_min * height)
-            corner = round(box.x_max * width), round(box.y_max * height)
-            pixels = (x, y, corner[0] - x, corner[1] - y)
+            pixels = (x, y, round(box.x_max * width) - x, round(box.y_max * height) - y)
             rows.append(_Row(study, picture, str(KINDS[finding.kind].mscxr), phrase(finding), pixels))
     return rows
 
@@ -114,10 +123,17 @@ def _own_split(row: _Row, seed: int) -> str:
     return _OWN_SPLITS[generator(seed, "mscxr split", row.picture.dicom_id).integers(3)]
 
 
+def _listed_twice(rows: Sequence[_Row]) -> str:
+    """The image with the most boxes, which the COCO file lists twice."""
+    return Counter(row.picture.dicom_id for row in rows).most_common(1)[0][0]
+
+
 def _coco(rows: Sequence[_Row]) -> dict[str, Any]:
-    """The COCO file; the first image is listed twice, with its boxes divided between the entries."""
+    """The COCO file; the first box of the image that is listed twice belongs to its second entry, at the end."""
     categories = sorted({row.category for row in rows})
-    listed = [*dict.fromkeys(row.picture.dicom_id for row in rows), rows[0].picture.dicom_id]
+    twice = _listed_twice(rows)
+    listed = [*dict.fromkeys(row.picture.dicom_id for row in rows), twice]
+    moved = next(number for number, row in enumerate(rows) if row.picture.dicom_id == twice)
     by_id = {row.picture.dicom_id: row for row in rows}
     images = [
         {
@@ -131,13 +147,13 @@ def _coco(rows: Sequence[_Row]) -> dict[str, Any]:
     ]
     annotations = [
         {
-            "id": number,
-            "image_id": len(images) if number == 1 else listed.index(row.picture.dicom_id) + 1,
+            "id": number + 1,
+            "image_id": len(images) if number == moved else listed.index(row.picture.dicom_id) + 1,
             "category_id": categories.index(row.category) + 1,
             "bbox": list(row.box),
             "label_text": row.text,
         }
-        for number, row in enumerate(rows, 1)
+        for number, row in enumerate(rows)
     ]
     named = [{"id": number, "name": name} for number, name in enumerate(categories, 1)]
     return {"images": images, "annotations": annotations, "categories": named}

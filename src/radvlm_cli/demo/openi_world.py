@@ -15,8 +15,6 @@ from radvlm_cli.demo.pictures import choose_size, save_png
 from radvlm_cli.demo.sentences import findings_text, impression_text
 from radvlm_cli.demo.tables import write_bytes
 
-FOLDER = "NLMCXR"
-
 _CASES = ("no_image", "no_findings_section", "no_text", "one_image", "images_without_files")
 
 
@@ -51,7 +49,6 @@ def write_openi(folder: Path, *, seed: int, patients: int) -> Part:
     named = ("FINDINGS", "IMPRESSION", "COMPARISON", "INDICATION")
     return Part(
         facts={
-            "folder": FOLDER,
             "reports": len(documents),
             "reports_with": {name.lower(): sum(bool(d.sections[name]) for d in documents) for name in named},
             "images": images,

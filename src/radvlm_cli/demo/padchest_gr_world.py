@@ -191,7 +191,6 @@ def _part(listed: Sequence[Exposure], reports: dict[str, list[_Statement]], spok
     said = [(exposure, statement) for exposure in listed for statement in reports[exposure.image_id]]
     return Part(
         facts={
-            "folder": "PadChest",
             "images": len(listed),
             "images_present": len(listed),
             "images_by_split": dict(sorted(Counter(str(exposure.split) for exposure in listed).items())),
@@ -200,6 +199,7 @@ def _part(listed: Sequence[Exposure], reports: dict[str, list[_Statement]], spok
             "sentences": len(said),
             "groundings": {"phrase": sum(bool(statement.boxes) for _, statement in said)},
             "sentences_without_boxes": sum(not statement.boxes for _, statement in said),
+            "sentences_blank": sum(not statement.sentence_en for _, statement in said),
             "boxes_dropped": {},
             "conversations": len(spoken),
         },

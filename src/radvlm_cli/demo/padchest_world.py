@@ -15,7 +15,6 @@ from radvlm_cli.demo.parts import Part
 from radvlm_cli.demo.sentences import sentence_es
 from radvlm_cli.demo.tables import write_table
 
-FOLDER = "PadChest"
 TABLE = "PADCHEST_chest_x_ray_images_labels_160K_01.02.19.csv"
 
 COLUMNS = (
@@ -65,7 +64,6 @@ def write_padchest(folder: Path, exposures: Sequence[Exposure]) -> Part:
     reports = {exposure.study_id: _report(exposure) for exposure in exposures}
     return Part(
         facts={
-            "folder": FOLDER,
             "images": len(exposures),
             "images_present": 0,
             "images_by_projection": dict(sorted(Counter(exposure.projection for exposure in exposures).items())),

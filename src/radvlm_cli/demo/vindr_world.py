@@ -18,8 +18,6 @@ from radvlm_cli.demo.pictures import choose_size
 from radvlm_cli.demo.tables import write_table
 from radvlm_cli.records import Box
 
-FOLDER = "VinDr-CXR"
-
 _LOCAL = (
     "Aortic enlargement",
     "Atelectasis",
@@ -231,7 +229,6 @@ def _part(train: Sequence[_Scan], test: Sequence[_Scan]) -> Part:
     failing = {scan.image_id: scan.case.damage for scan in train if scan.case.damage is not None}
     return Part(
         facts={
-            "folder": FOLDER,
             "images": len(train) + len(test),
             "images_by_split": {"test": len(test), "train": len(train)},
             "images_failing": len(failing),

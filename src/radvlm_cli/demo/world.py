@@ -8,23 +8,16 @@ from typing import Any, Literal
 
 from radvlm_cli.demo.chexpert_patients import chexpert_views
 from radvlm_cli.demo.chexpert_plus_world import write_chexpert_plus
-from radvlm_cli.demo.chexpert_world import FOLDER as CHEXPERT
 from radvlm_cli.demo.chexpert_world import write_chexpert
-from radvlm_cli.demo.imagenome_world import FOLDER as IMAGENOME
 from radvlm_cli.demo.imagenome_world import write_imagenome
 from radvlm_cli.demo.mimic_patients import mimic_studies
-from radvlm_cli.demo.mimic_world import FOLDER as MIMIC
 from radvlm_cli.demo.mimic_world import write_mimic
-from radvlm_cli.demo.mscxr_world import FOLDER as MSCXR
 from radvlm_cli.demo.mscxr_world import write_mscxr
-from radvlm_cli.demo.openi_world import FOLDER as OPENI
 from radvlm_cli.demo.openi_world import write_openi
 from radvlm_cli.demo.padchest_gr_world import write_padchest_gr
 from radvlm_cli.demo.padchest_patients import padchest_exposures
-from radvlm_cli.demo.padchest_world import FOLDER as PADCHEST
 from radvlm_cli.demo.padchest_world import write_padchest
 from radvlm_cli.demo.parts import Part, count_components
-from radvlm_cli.demo.vindr_world import FOLDER as VINDR
 from radvlm_cli.demo.vindr_world import write_vindr
 from radvlm_cli.errors import ConfigError, DataError
 from radvlm_cli.files import atomic_write
@@ -37,6 +30,19 @@ _FORMAT = 1
 
 Arrangement = Literal["official", "published"]
 """Folders and file names as the datasets are downloaded, or as the published RadVLM README wants them."""
+
+_FOLDERS = {
+    "mimic": "MIMIC-CXR-JPG",
+    "chexpert": "CheXpert",
+    "chexpert-plus": "CheXpert",
+    "imagenome": "CHEST_IMA",
+    "mscxr": "MS-CXR",
+    "vindr": "VinDr-CXR",
+    "padchest": "PadChest",
+    "padchest-gr": "PadChest",
+    "openi": "NLMCXR",
+}
+_PUBLISHED_FOLDERS = _FOLDERS | {"mimic": "MIMIC-CXR", "chexpert-plus": "CheXpertPlus"}
 
 
 def write_world(
@@ -68,15 +74,14 @@ def write_world(
         parts = _write_parts(directory, made_with)
         with atomic_write(manifest) as stream:
             json.dump(_manifest(made_with, parts), stream, indent=1, ensure_ascii=False)
-    content: dict[str, Any] = json.loads(manifest.read_text(encoding="utf-8"))
-    return content
+    return _read(manifest)
 
 
 def _claim(directory: Path, made_with: dict[str, Any]) -> None:
     """Mark an empty folder as phantom data; refuse one that holds anything but this very world."""
     mark = directory / _MARK
     if mark.is_file():
-        if json.loads(mark.read_text(encoding="utf-8"))["made_with"] != made_with:
+        if _read(mark).get("made_with") != made_with:
             raise DataError(f"{directory} holds another phantom world.", f"rm -r {directory}, or choose another folder")
         return
     if directory.is_dir() and any(directory.iterdir()):
@@ -88,31 +93,46 @@ def _claim(directory: Path, made_with: dict[str, Any]) -> None:
         json.dump({"note": note, "made_with": made_with}, stream, indent=1)
 
 
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path} is damaged.", f"rm -r {path.parent}, then run the same command again") from error
+    return content
+
+
 def _write_parts(directory: Path, made_with: dict[str, Any]) -> dict[str, Part]:
     seed, patients, generated = made_with["seed"], made_with["patients"], made_with["with_generated"]
     published = made_with["arrangement"] == "published"
+    at = _folders(directory, made_with)
     studies = mimic_studies(seed, patients)
     views = chexpert_views(seed, patients)
     exposures = padchest_exposures(seed, patients)
     return {
-        "mimic": write_mimic(directory / MIMIC, studies, seed=seed, published=published, with_generated=generated),
-        "chexpert": write_chexpert(directory / CHEXPERT, views, published=published),
-        "chexpert-plus": write_chexpert_plus(directory / CHEXPERT, views, seed=seed, with_generated=generated),
-        "imagenome": write_imagenome(directory / IMAGENOME, studies, seed=seed, published=published),
-        "mscxr": write_mscxr(directory / MSCXR, studies, seed=seed, published=published),
-        "vindr": write_vindr(directory / VINDR, seed=seed, patients=patients, published=published),
-        "padchest": write_padchest(directory / PADCHEST, exposures),
+        "mimic": write_mimic(at["mimic"], studies, seed=seed, published=published, with_generated=generated),
+        "chexpert": write_chexpert(at["chexpert"], views, published=published),
+        "chexpert-plus": write_chexpert_plus(at["chexpert-plus"], views, seed=seed, with_generated=generated),
+        "imagenome": write_imagenome(at["imagenome"], studies, seed=seed, published=published),
+        "mscxr": write_mscxr(at["mscxr"], studies, seed=seed, published=published),
+        "vindr": write_vindr(at["vindr"], seed=seed, patients=patients, published=published),
+        "padchest": write_padchest(at["padchest"], exposures),
         "padchest-gr": write_padchest_gr(
-            directory / PADCHEST, exposures, seed=seed, published=published, with_generated=generated
+            at["padchest-gr"], exposures, seed=seed, published=published, with_generated=generated
         ),
-        "openi": write_openi(directory / OPENI, seed=seed, patients=patients),
+        "openi": write_openi(at["openi"], seed=seed, patients=patients),
     }
 
 
+def _folders(directory: Path, made_with: dict[str, Any]) -> dict[str, Path]:
+    names = _PUBLISHED_FOLDERS if made_with["arrangement"] == "published" else _FOLDERS
+    return {source: directory / name for source, name in names.items()}
+
+
 def _manifest(made_with: dict[str, Any], parts: dict[str, Part]) -> dict[str, Any]:
+    folders = {source: path.name for source, path in _folders(Path(), made_with).items()}
     return {
         "made_with": made_with,
-        "sources": {name: part.facts for name, part in parts.items()},
+        "sources": {name: {"folder": folders[name], **part.facts} for name, part in parts.items()},
         **count_components(parts.values()),
         "leaks": [leak for part in parts.values() for leak in part.leaks],
         "cases": {name: dict(part.cases) for name, part in parts.items()},
