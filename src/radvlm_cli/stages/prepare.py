@@ -145,16 +145,24 @@ def _step(job: Job, step: str, work: Callable[[], None]) -> None:
 
 
 def _fingerprint(job: Job, step: str) -> str:
-    """What a step is made from. Groundings also depend on the images that they lie on (their true resolution)."""
+    """What a step is made from: the files, less those that `prepare` writes itself, and the options.
+
+    Groundings also depend on the images that they lie on (their true resolution).
+    """
+    store, data_dir = job.run.store, job.layout.data_dir
+    written = "SELECT root, path FROM artifact WHERE origin = 'written' AND root IN ('data', 'derived')"
+    roots = {"data": data_dir, "derived": job.layout.derived_dir}
+    ours = {roots[root] / path for root, path in store.rows(written + " AND kind <> 'image'")}
     files = {}
     for name, path in sorted(job.layout.found.items()):
-        state = path.stat()
-        files[name] = [path.as_posix(), state.st_size, state.st_mtime_ns]
+        if path not in ours:
+            state = path.stat()
+            files[name] = [path.relative_to(data_dir).as_posix(), state.st_size, state.st_mtime_ns]
     below = [job.name, *job.layout.info.needs] if step == "groundings" else []
     images = [
         list(row)
         for name in below
-        for row in job.run.store.rows(
+        for row in store.rows(
             "SELECT source, count(*), count(width), total(width), total(height) FROM image WHERE source = ?", (name,)
         )
     ]
