@@ -77,7 +77,8 @@ def main() -> None:
             "reports": "SELECT source, count(*) FROM report GROUP BY source",
             "reports with findings, with impression": "SELECT source, count(findings), count(impression) FROM report "
             "WHERE source = 'openi'",
-            "groundings, boxes": "SELECT source, count(*), sum(json_array_length(boxes)) FROM grounding GROUP BY source",
+            "groundings, boxes": "SELECT source, count(*), sum(json_array_length(boxes)) FROM grounding "
+            "GROUP BY source",
             "components (records, pairs)": "SELECT name, found, pairs FROM dataset_component",
             "skipped and failed": "SELECT subject, step, status, reason, items FROM problem",
         }.items():

@@ -24,12 +24,14 @@ CONTENT = {
     "labels, status, reason FROM image ORDER BY id",
     "report": "SELECT id, source, study_id, patient_id, split, language, findings, impression, last_paragraph, "
     "comparison, history, text, origin FROM report ORDER BY id",
-    "grounding": "SELECT source, image_id, ordinal, kind, split, label, phrase, boxes, detail FROM grounding ORDER BY 1,2,3",
+    "grounding": "SELECT source, image_id, ordinal, kind, split, label, phrase, boxes, detail FROM grounding "
+    "ORDER BY 1, 2, 3",
     "curated_text": "SELECT c.id, c.source, study_id, text, c.origin, a.path FROM curated_text c "
     "LEFT JOIN artifact a ON a.id = artifact_id ORDER BY c.id",
     "conversation": "SELECT v.id, v.source, image_id, v.kind, split, turns, v.origin, a.path FROM conversation v "
     "LEFT JOIN artifact a ON a.id = artifact_id ORDER BY v.id",
-    "artifact": "SELECT root, path, kind, origin, key, sha256, bytes FROM artifact WHERE root <> 'output' ORDER BY 1, 2",
+    "artifact": "SELECT root, path, kind, origin, key, sha256, bytes FROM artifact WHERE root <> 'output' "
+    "ORDER BY 1, 2",
     "outcome": "SELECT stage, subject, step, item, status, reason FROM outcome ORDER BY 1, 2, 3, 4",
     "step": "SELECT subject, step, fingerprint FROM step ORDER BY 1, 2",
     "dataset": "SELECT name, recipe, sha256, pairs, status FROM dataset ORDER BY name",
