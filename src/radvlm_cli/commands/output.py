@@ -111,7 +111,8 @@ class PlainProgress:
     """A line when a task begins and every ten seconds while it lasts."""
 
     def __init__(self) -> None:
-        self._task, self._total = "", None
+        self._task = ""
+        self._total: int | None = None
         self._clock = _Clock()
         self._said = 0.0
 

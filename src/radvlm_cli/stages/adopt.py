@@ -17,7 +17,7 @@ from radvlm_cli.instructions.conversation import encode, parse
 from radvlm_cli.sources.layout import Layout
 from radvlm_cli.sources.published import GeneratedFile, conversations, filtered_reports
 from radvlm_cli.store.bulk import batched, execute_many
-from radvlm_cli.store.queries import known_images
+from radvlm_cli.store.queries import KnownImage, known_images
 from radvlm_cli.store.runs import Run
 
 _ARTIFACT_SQL = (
@@ -86,7 +86,7 @@ def _conversation_kind(run: Run, layout: Layout) -> _Kind:
     source = layout.info.name
     # Grounded dialogues about MIMIC-CXR images speak of MS-CXR's boxes.
     by_kind = {"standard": source, "grounded": "mscxr" if source == "mimic" else source}
-    images = {}
+    images: dict[str, KnownImage] = {}
 
     def row(file: GeneratedFile, text: str) -> tuple[Any, ...]:
         if not images:

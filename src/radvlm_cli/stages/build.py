@@ -26,7 +26,14 @@ from radvlm_cli.stages.leakage import EvaluationIndex, Shared
 from radvlm_cli.stages.pairs import ImagePlace, Uncertain, is_certain, pairs
 from radvlm_cli.store.bulk import batched, execute_many
 from radvlm_cli.store.components import Candidate, Selection, candidates, frontal_images
-from radvlm_cli.store.datasets import abandoned_on_error, begin_dataset, complete_dataset, write_component
+from radvlm_cli.store.datasets import (
+    ComponentRow,
+    LeakRow,
+    abandoned_on_error,
+    begin_dataset,
+    complete_dataset,
+    write_component,
+)
 from radvlm_cli.store.engine import open_store
 from radvlm_cli.store.runs import Run
 
@@ -191,7 +198,21 @@ def _write_component(job: _Job, writers: list[Writer], component: Component, num
         written += len(batch)
         run.progress.advance(len(batch))
     line = Line(component=component, pairs=written, remark=_remark(job, selection, counts), **counts)
-    write_component(run, job.dataset_id, number, line, leaks)
+    row = ComponentRow(
+        position=number,
+        name=component.name,
+        task=component.task,
+        source=component.source,
+        splits=component.split,
+        repeat=component.repeat,
+        record_limit=component.limit,
+        expected=component.expected,
+        pairs=written,
+        remark=line.remark,
+        **counts,
+    )
+    found = (LeakRow(image, shared.level, shared.identity, shared.component) for image, shared in leaks.items())
+    write_component(run, job.dataset_id, row, found)
     return line
 
 

@@ -1,30 +1,17 @@
-"""demo: write the phantom world, then run the commands that a user would type, printing each."""
+"""demo: run the commands that a user would type over the phantom world, printing each."""
 
 from __future__ import annotations
 
-import json
 import shlex
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
-from radvlm_cli.demo.world import write_world
 from radvlm_cli.errors import RadvlmError
 
 _EXPECTED_FAILURES = 4
 """Exit code of a stage that finished with failed items: the phantom world holds damaged files on purpose."""
-
-
-def ensure_world(folder: Path, seed: int) -> dict[str, Any]:
-    """Write the phantom world unless it is there, whole and of the same seed; return its manifest."""
-    path = folder / "manifest.json"
-    if path.is_file():
-        manifest: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        if manifest["seed"] == seed:
-            return manifest
-        raise RadvlmError(f"{folder} holds phantoms of seed {manifest['seed']}.", "--keep ANOTHER_FOLDER")
-    return write_world(folder, seed=seed)
 
 
 def run_commands(keep: Path, world: Path) -> None:
@@ -39,13 +26,12 @@ def compare_with_truth(keep: Path, manifest: dict[str, Any]) -> list[dict[str, A
     """Records used per component beside the manifest's count."""
     from radvlm_cli.store.engine import open_store
 
-    truth = {**manifest["components"], **manifest["evaluation"]}
+    truth = {name: counts["after_leak_removal"] for name, counts in manifest["components"].items()}
+    truth |= {name: counts["records"] for name, counts in manifest["evaluation"].items()}
     with open_store(keep / "radvlm.db", create=False, allow_network=True) as store:
-        rows = store.rows(
-            "SELECT dataset, name, pairs / repeat, pairs FROM dataset_component ORDER BY dataset DESC, rowid"
-        )
+        rows = store.rows("SELECT dataset, name, pairs / repeat, pairs FROM dataset_component ORDER BY dataset DESC")
         return [
-            {"dataset": dataset, "component": name, "built": used, "true": truth[name], "pairs": pairs}
+            {"dataset": dataset, "component": name, "built": used, "true": truth.get(name), "pairs": pairs}
             for dataset, name, used, pairs in rows
         ]
 

@@ -93,7 +93,8 @@ def region(store: Store, image: int, index: int) -> tuple[int, str, str]:
         "SELECT ordinal, label, boxes FROM grounding WHERE source = 'imagenome' AND image_id = ? "
         "ORDER BY ordinal LIMIT 1 OFFSET ?"
     )
-    return next(store.rows(sql, (image, index)))  # type: ignore[return-value]
+    ordinal, name, boxes = next(store.rows(sql, (image, index)))
+    return ordinal, name, boxes
 
 
 def frontal_images(store: Store, selection: Selection) -> int:

@@ -2,26 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Protocol
+from typing import NamedTuple
 
 from radvlm_cli.hashing import canonical_json, file_sha256
 from radvlm_cli.store.bulk import execute_many
 from radvlm_cli.store.runs import Run
 
 
-class ComponentLine(Protocol):
-    """What the store keeps of a component (stages make it)."""
+class ComponentRow(NamedTuple):
+    """A row of the table `component`, but for the dataset."""
 
-    component: Any
+    position: int
+    name: str
+    task: str
+    source: str
+    splits: Sequence[str]
+    repeat: int
+    record_limit: int | None
+    expected: int | None
     found: int
     unusable: int
     leaked: int
     removed: int
     pairs: int
     remark: str
+
+
+class LeakRow(NamedTuple):
+    """A row of the table `leak`, but for dataset and component."""
+
+    image: int
+    level: str
+    shared: str
+    evaluation: str
 
 
 def begin_dataset(run: Run, name: str, output: Path, recipe: str, options: str) -> int:
@@ -48,35 +64,15 @@ def abandoned_on_error(run: Run, dataset_id: int) -> Iterator[None]:
         raise
 
 
-def write_component(run: Run, dataset_id: int, position: int, line: ComponentLine, leaks: Mapping[int, Any]) -> None:
+def write_component(run: Run, dataset_id: int, component: ComponentRow, leaks: Iterable[LeakRow]) -> None:
     """Keep a component's counts and the leaks that were found in it."""
-    component = line.component
-    row = (
-        dataset_id,
-        position,
-        component.name,
-        component.task,
-        component.source,
-        canonical_json(component.split),
-        component.repeat,
-        component.limit,
-        component.expected,
-        line.found,
-        line.unusable,
-        line.leaked,
-        line.removed,
-        line.pairs,
-        line.remark,
-    )
-    found = [
-        (dataset_id, position, image, shared.level, shared.identity, shared.component)
-        for image, shared in leaks.items()
-    ]
+    row = (dataset_id, *component._replace(splits=canonical_json(component.splits)))
     with run.store.write() as connection:
         execute_many(connection, f"INSERT INTO component VALUES ({', '.join('?' * len(row))})", [row])
+        found = [(dataset_id, component.position, *leak) for leak in leaks]
         execute_many(connection, "INSERT INTO leak VALUES (?, ?, ?, ?, ?, ?)", found)
-    counts = {"found": line.found, "unusable": line.unusable, "leaked": line.leaked, "pairs": line.pairs}
-    run.tally(component.name, counts)
+    names = ("found", "unusable", "leaked", "removed", "pairs")
+    run.tally(component.name, {name: getattr(component, name) for name in names})
 
 
 def complete_dataset(
