@@ -7,17 +7,16 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
-from radvlm_cli.hashing import canonical_json
-from radvlm_cli.labels import ALIASES, FINDINGS
 from radvlm_cli.records import Image, Outcome, Split
 from radvlm_cli.sources import Options, Source
+from radvlm_cli.sources.labels import label_columns, labels_json
 from radvlm_cli.sources.layout import Info, Layout, Requirement
 from radvlm_cli.sources.presence import presence
 from radvlm_cli.sources.tables import read_header, read_table
 
 _RELEASE = re.compile(r"^CheXpert-v1\.0(-small)?/")
 _PATIENT = re.compile(r"patient\d+")
-_LABEL_VALUES = {"1.0": 1, "1": 1, "0.0": 0, "0": 0, "-1.0": -1, "-1": -1}
+_INNER = ("", "CheXpert-v1.0", "CheXpert-v1.0-small", "CheXpert")
 SEX: dict[str | None, Literal["F", "M"]] = {"Female": "F", "Male": "M"}
 
 INFO = Info(
@@ -75,49 +74,58 @@ def _read_split(layout: Layout, table: Path, split: Split, options: Options) -> 
     if "Study" in header and "Path" not in header:
         yield Outcome(table.name, "skipped", "study-level labels without image paths; use test_labels.csv")
         return
-    names = [name for name in header if ALIASES.get(name, name) in FINDINGS]
-    findings = [ALIASES.get(name, name) for name in names]
-    folder = _image_folder(layout, split)
-    base = layout.relative(folder)
+    columns = tuple(label_columns(header))
+    place = _ImageFiles(layout, split)
     seen: set[str] = set()
-    for row in read_table(table, ["Path", *names], optional=["Sex", "Age", "AP/PA", "Frontal/Lateral"]):
-        path, *cells = row
-        if path is None:
-            yield Outcome(f"{table.name} without path", "failed", "the Path cell is blank")
+    for row in read_table(table, ["Path", *columns], optional=["Sex", "Age", "AP/PA", "Frontal/Lateral"]):
+        path = strip_release(row[0]) if row[0] else None
+        labels = labels_json(columns, row[1 : len(columns) + 1])
+        problem = _problem(table, path, labels, seen)
+        if problem is not None:
+            yield problem
             continue
-        path = strip_release(path)
-        patient = patient_of(path)
-        if patient is None:
-            yield Outcome(path, "failed", "the path is not split/patient/study/view")
-            continue
-        if path in seen:
-            yield Outcome(path, "skipped", "listed twice; the first row counts")
-            continue
+        assert path is not None
         seen.add(path)
-        values, (sex, age, projection, side) = cells[: len(names)], cells[len(names) :]
-        labels = {finding: _LABEL_VALUES.get(value) for finding, value in zip(findings, values, strict=True) if value}
-        if None in labels.values():
-            yield Outcome(path, "failed", "a label is none of 1, 0, -1 and blank")
-            continue
-        relative = _relocated(path, split, folder)
-        status, reason = presence(folder / relative, options)
+        sex, age, projection, side = row[len(columns) + 1 :]
+        file = place.path(path)
+        status, reason = presence(f"{place.folder}/{file}", options)
         yield Image(
             source="chexpert",
             image_id=path.removesuffix(".jpg"),
-            patient_id=patient,
+            patient_id=patient_of(path),
             study_id=path.rsplit("/", 1)[0],
             split=split,
             view=_view(path, side, projection),
             root="data",
-            path=f"{base}/{relative}" if base != "." else relative,
+            path=f"{place.prefix}{file}",
             width=None,
             height=None,
             sex=SEX.get(sex),
-            age=int(float(age)) if age and float(age) > 0 else None,
-            labels=canonical_json(labels),
+            age=_age(age),
+            labels=labels,
             status=status,
             reason=reason,
         )
+
+
+def _problem(table: Path, path: str | None, labels: str | None, seen: set[str]) -> Outcome | None:
+    if path is None:
+        return Outcome(f"{table.name} without path", "failed", "the Path cell is blank")
+    if patient_of(path) is None:
+        return Outcome(path, "failed", "the path is not split/patient/study/view")
+    if path in seen:
+        return Outcome(path, "skipped", "listed twice; the first row counts")
+    if labels is None:
+        return Outcome(path, "failed", "a label is none of 1, 0, -1 and blank")
+    return None
+
+
+def _age(cell: str | None) -> int | None:
+    """Years; CheXpert writes 0 where it does not know."""
+    try:
+        return int(float(cell or 0)) or None
+    except ValueError:
+        return None
 
 
 def _view(path: str, side: str | None, projection: str | None) -> str:
@@ -126,20 +134,19 @@ def _view(path: str, side: str | None, projection: str | None) -> str:
     return projection or "FRONTAL"
 
 
-def _image_folder(layout: Layout, split: Split) -> Path:
-    """The folder that holds `train/`, `valid/` and `test/`."""
-    names = {"train": ("train",), "validation": ("valid", "val"), "test": ("test",)}[split]
-    for folder in layout.folders:
-        for inner in ("", "CheXpert-v1.0", "CheXpert-v1.0-small", "CheXpert"):
-            if any((folder / inner / name).is_dir() for name in names):
-                return folder / inner
-    return layout.home
+class _ImageFiles:
+    """Where the images of a split lie: the folder that holds `train/`, `valid/` and `test/`, under some name."""
 
+    def __init__(self, layout: Layout, split: Split) -> None:
+        self._names = {"train": ("train",), "validation": ("valid", "val"), "test": ("test",)}[split]
+        folders = [folder / inner for folder in layout.folders for inner in _INNER]
+        found = ((folder, name) for folder in folders for name in self._names if (folder / name).is_dir())
+        folder, self._name = next(found, (layout.home, None))
+        self.folder = folder.as_posix()
+        base = layout.relative(folder)
+        self.prefix = "" if base == "." else f"{base}/"
 
-def _relocated(path: str, split: Split, folder: Path) -> str:
-    """CheXlocalize calls the folder `val/` where the tables say `valid/`, or the other way round."""
-    if split == "validation":
-        here, there = ("valid/", "val/") if path.startswith("valid/") else ("val/", "valid/")
-        if not (folder / here).is_dir() and (folder / there).is_dir():
-            return there + path.removeprefix(here)
-    return path
+    def path(self, path: str) -> str:
+        """The file of a table's path: CheXlocalize calls the folder `val/` where the tables say `valid/`."""
+        first, _, rest = path.partition("/")
+        return f"{self._name}/{rest}" if self._name and first in self._names else path

@@ -11,6 +11,7 @@ from radvlm_cli.hashing import file_sha256
 from radvlm_cli.store.engine import Store, open_store
 from radvlm_cli.store.migrate import revision_of
 from radvlm_cli.store.runs import mark_dead_runs
+from radvlm_cli.store.tables import VOCABULARY
 
 _DERIVED_FOLDERS = ("train_jpg", "test_jpg", "images_grounding_jpg")
 _PREPARE = "radvlm prepare --source all"
@@ -53,7 +54,7 @@ def list_problems(path: Path) -> list[dict[str, Any]]:
 def check_store(path: Path, data_dir: Path | None, derived_dir: Path | None) -> list[Finding]:
     """Every check, those that found nothing too. Nothing is changed."""
     with open_store(path, create=False, allow_network=True) as store:
-        findings = [_integrity(store), _foreign_keys(store), _pairs_without_records(store), _unfinished(store)]
+        findings = [_integrity(store), _foreign_keys(store), _vocabulary(store), _pairs_without_records(store), _unfinished(store)]
         findings += [_changed_artifacts(store, data_dir, derived_dir)]
         if data_dir is not None and derived_dir is not None:
             findings += [_images_without_files(store, data_dir, derived_dir)]
@@ -74,6 +75,17 @@ def _integrity(store: Store) -> Finding:
 def _foreign_keys(store: Store) -> Finding:
     wrong = (f"{row[0]} row {row[1]} -> {row[2]}" for row in store.rows("PRAGMA foreign_key_check"))
     return _finding("rows that point to nothing", wrong, f"{_PREPARE} --force")
+
+
+def _vocabulary(store: Store) -> Finding:
+    def wrong() -> Iterator[str]:
+        for table, columns in VOCABULARY.items():
+            for column, values in columns.items():
+                known = ", ".join(f"'{value}'" for value in values)
+                rows = store.rows(f"SELECT DISTINCT {column} FROM {table} WHERE {column} NOT IN ({known})")
+                yield from (f"{table}.{column} = {value!r}" for (value,) in rows)
+
+    return _finding("values that a column may not have", wrong(), f"{_PREPARE} --force")
 
 
 def _pairs_without_records(store: Store) -> Finding:

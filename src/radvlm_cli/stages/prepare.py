@@ -103,10 +103,12 @@ def _prepare_source(job: Job, workers: int) -> Prepared:
     _require_prepared(job)
     store = job.run.store
     _step(job, "images", lambda: _read_images(job))
-    _step(job, "reports", lambda: _read_reports(job))
+    if type(job.source).reports is not Source.reports:
+        _step(job, "reports", lambda: _read_reports(job))
     convert_images(job.run, job.source, job.layout, job.options, workers=workers, force=job.force)
     adopt(job.run, job.layout)
-    _step(job, "groundings", lambda: _read_groundings(job))
+    if type(job.source).groundings is not Source.groundings:
+        _step(job, "groundings", lambda: _read_groundings(job))
     write_derived(job.run, job.layout)
     counts = source_counts(store, job.name) | outcome_counts(store, "prepare", job.name)
     job.run.tally(job.name, counts)
