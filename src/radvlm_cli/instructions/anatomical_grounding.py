@@ -9,7 +9,7 @@ from radvlm_cli.instructions.wording import choose, fill, variants
 from radvlm_cli.records import Turn
 
 _TASK = "anatomical_grounding"
-_IN_CAPITALS = {"svc": "superior vena cava"}
+_SPELT_OUT = {"svc": "superior vena cava"}
 
 
 def instruct(region: str, boxes: Sequence[Corners], number: int) -> tuple[Turn, Turn]:
@@ -17,7 +17,7 @@ def instruct(region: str, boxes: Sequence[Corners], number: int) -> tuple[Turn, 
 
     The low 16 bits of `number` choose the question, the next 16 the answer.
     """
-    name = _IN_CAPITALS.get(region, region)
+    name = _SPELT_OUT.get(region, region)
     section = "answer one box" if len(boxes) == 1 else "answer several boxes"
     question = choose(variants(_TASK, "question", "region"), number & 0xFFFF)
     answer = choose(variants(_TASK, section, "region", "boxes"), number >> 16 & 0xFFFF)

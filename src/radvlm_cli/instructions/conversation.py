@@ -3,35 +3,38 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, Literal
 
 from radvlm_cli.errors import DataError
 from radvlm_cli.hashing import canonical_json
 from radvlm_cli.records import Turn
 
-_ROLES = {"human": "human", "user": "human", "gpt": "gpt", "assistant": "gpt"}
+_ROLES: dict[str, Literal["human", "gpt"]] = {"human": "human", "user": "human", "gpt": "gpt", "assistant": "gpt"}
 _IMAGE_TOKEN = "<image>"
 
 
 def parse(document: Any) -> tuple[Turn, ...]:
     """Turns of a list of {from, value} or {role, content}, bare or under `conversation` or `conversations`.
 
-    Human first, roles alternating, none empty, an answer at the end; an image token before the first question is
-    dropped. Raises DataError with the reason, and no text, where that is not so.
+    Human first, roles alternating, none empty, an answer at the end; an image token at the head of the first question
+    is dropped. Raises DataError with the reason, and no text, where that is not so.
     """
     if isinstance(document, dict):
         document = document.get("conversation", document.get("conversations"))
     if not isinstance(document, list) or len(document) < 2:
         raise DataError("the dialogue is not a list of at least two turns")
-    turns = tuple(_turn(entry) for entry in document)
+    turns = [_turn(entry) for entry in document]
+    turns[0] = Turn(turns[0].role, turns[0].text.removeprefix(_IMAGE_TOKEN).lstrip())
     for place, turn in enumerate(turns):
         if turn.role != ("human", "gpt")[place % 2]:
             raise DataError("the turns do not alternate, human first")
-        if not turn.text or (place and _IMAGE_TOKEN in turn.text):
-            raise DataError("a turn is empty or holds an image token")
+        if not turn.text:
+            raise DataError("a turn is empty")
+        if _IMAGE_TOKEN in turn.text:
+            raise DataError("an image token stands elsewhere than before the first question")
     if len(turns) % 2:
         raise DataError("the last question has no answer")
-    return turns
+    return tuple(turns)
 
 
 def encode(turns: tuple[Turn, ...]) -> str:
@@ -47,7 +50,12 @@ def decode(stored: str) -> tuple[Turn, ...]:
 def _turn(entry: Any) -> Turn:
     if not isinstance(entry, dict):
         raise DataError("a turn is not an object")
-    role, text = entry.get("from", entry.get("role")), entry.get("value", entry.get("content"))
-    if role not in _ROLES or not isinstance(text, str):
+    speaker, text = entry.get("from", entry.get("role")), entry.get("value", entry.get("content"))
+    role = _ROLES.get(speaker) if isinstance(speaker, str) else None
+    if role is None or not isinstance(text, str):
         raise DataError("a turn lacks its role or its text")
-    return Turn("human" if _ROLES[role] == "human" else "gpt", text.replace(f"{_IMAGE_TOKEN}\n", "", 1).strip())
+    try:
+        text.encode()
+    except UnicodeEncodeError:  # JSON can spell half a character: no file or database takes that
+        raise DataError("a turn holds half of a surrogate pair") from None
+    return Turn(role, text.strip())

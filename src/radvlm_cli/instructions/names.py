@@ -7,7 +7,7 @@ from functools import lru_cache
 
 @lru_cache(maxsize=1024)
 def within_sentence(name: str) -> str:
-    """`Pleural effusion` -> `pleural effusion`; words with more capitals than their first (`ILD`, `PA`) stay."""
+    """`Pleural effusion` -> `pleural effusion`; a word with capitals beyond its first letter (`ILD`, `PA`) stays."""
     return "/".join(" ".join(_word(word) for word in part.split(" ")) for part in name.split("/"))
 
 

@@ -18,17 +18,22 @@ Template = tuple[str, ...]
 """A variant cut at its placeholders, the literal parts at even places: joining is faster than formatting."""
 
 
+@cache
 def variants(task: str, section: str, *placeholders: str) -> tuple[Template, ...]:
     """The variants of a section of wording/<task>.txt, each with exactly these placeholders.
 
     Raises ConfigError naming file and line where one has others, or where the section is empty.
     """
-    return _checked(task, section, placeholders)
+    return check_variants(_sections(task).get(section, []), task, section, placeholders)
 
 
 def fill(template: Template, **values: str) -> str:
     """Put values in place of a template's placeholders."""
-    return "".join(values[part] if place % 2 else part for place, part in enumerate(template))
+    if not values:
+        return template[0]
+    parts = list(template)
+    parts[1::2] = [values[name] for name in template[1::2]]
+    return "".join(parts)
 
 
 def choose(among: tuple[Template, ...], number: int) -> Template:
@@ -36,12 +41,15 @@ def choose(among: tuple[Template, ...], number: int) -> Template:
     return among[number % len(among)]
 
 
-@cache
-def _checked(task: str, section: str, placeholders: tuple[str, ...]) -> tuple[Template, ...]:
+def check_variants(
+    lines: list[tuple[int, str]], task: str, section: str, placeholders: tuple[str, ...]
+) -> tuple[Template, ...]:
+    """Cut the lines of a section at their placeholders; ConfigError as `variants` has it."""
     found = []
-    for line, text in _sections(task).get(section, ()):
+    for line, text in lines:
         template = tuple(_PLACEHOLDER.split(text))
-        if sorted(template[1::2]) != sorted(placeholders):
+        stray_brace = any("{" in part or "}" in part for part in template[::2])
+        if stray_brace or sorted(template[1::2]) != sorted(placeholders):
             wanted = " and ".join(f"{{{name}}}" for name in placeholders) or "no placeholder"
             raise ConfigError(f"wording/{task}.txt, line {line}: a variant of [{section}] needs {wanted}, each once.")
         found.append(template)
@@ -56,7 +64,10 @@ def _sections(task: str) -> dict[str, list[tuple[int, str]]]:
 
 
 def parse_sections(text: str, task: str) -> dict[str, list[tuple[int, str]]]:
-    """Section -> (line number, variant); a variant before the first section, or written twice, is a ConfigError."""
+    """Section -> (line number, variant).
+
+    ConfigError for a variant before the first section or written twice, and for a heading that is none.
+    """
     sections: dict[str, list[tuple[int, str]]] = {}
     current: list[tuple[int, str]] | None = None
     for number, line in enumerate(map(str.strip, text.splitlines()), 1):
@@ -65,6 +76,8 @@ def parse_sections(text: str, task: str) -> dict[str, list[tuple[int, str]]]:
         heading = _SECTION.fullmatch(line)
         if heading:
             current = sections.setdefault(heading[1], [])
+        elif line.startswith("["):
+            raise ConfigError(f"wording/{task}.txt, line {number}: a heading is [lower case words], alone on its line.")
         elif current is None:
             raise ConfigError(f"wording/{task}.txt, line {number}: a variant stands before the first [section].")
         elif any(line == other for _number, other in current):
