@@ -152,6 +152,21 @@ def test_sex_comes_from_the_study_list_of_chest_imagenome(home, tmp_path):
     assert [image.sex for image in images(home)] == ["F", "F", None, None, None]
 
 
+def test_datasets_as_wget_mirrors_them_are_read_and_find_one_another(home, tmp_path):
+    mirror = tmp_path / "mirror" / "physionet.org" / "files"
+    mirror.mkdir(parents=True)
+    (mirror / "mimic-cxr-jpg").mkdir()
+    home.rename(mirror / "mimic-cxr-jpg" / "2.1.0")
+    table = mirror / "chest-imagenome" / "1.0.0" / "utils" / "cxr-study-list_v2.csv"
+    table.parent.mkdir(parents=True)
+    write_table(table, ["subject_id,study_id,path,gender,age_decile", "1,50414267,p,M,50-60"])
+    found = list(Mimic().images(locate(INFO, tmp_path / "mirror"), TABLES))
+    assert len(found) == 5
+    assert isinstance(found[0], Image)
+    assert found[0].sex == "M"
+    assert found[0].path == f"physionet.org/files/mimic-cxr-jpg/2.1.0/files/p10/p10000032/s50414267/{dicom(1)}.jpg"
+
+
 def test_sex_comes_from_genders_json_where_there_is_no_study_list(home):
     (home / "genders.json").write_text(json.dumps({dicom(1): "F", dicom(3): "M", dicom(4): "O", dicom(5): None}))
     assert [image.sex for image in images(home)] == ["F", None, "M", None, None]

@@ -234,10 +234,9 @@ def _read_genders(path: Path) -> dict[str, Sex]:
 
 
 def _image_folder(layout: Layout) -> Path:
-    """The folder whose `files/` holds JPEG images (MIMIC-CXR's own holds reports or DICOM), else where it should be."""
-    with_files = [folder for folder in layout.folders if (folder / "files").is_dir()]
-    for folder in with_files:
+    """The folder whose `files/` holds JPEG images (MIMIC-CXR's own holds reports or DICOM), else the tables' folder."""
+    for folder in layout.folders:
         names = (name for _, _, names in islice(os.walk(folder / "files"), _LOOKS) for name in names)
         if any(name.endswith(".jpg") for name in names):
             return folder
-    return next(iter(with_files), layout.home)
+    return layout.path("metadata").parent
