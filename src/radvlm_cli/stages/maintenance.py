@@ -54,8 +54,8 @@ def list_problems(path: Path) -> list[dict[str, Any]]:
 def check_store(path: Path, data_dir: Path | None, derived_dir: Path | None) -> list[Finding]:
     """Every check, those that found nothing too. Nothing is changed."""
     with open_store(path, create=False, allow_network=True) as store:
-        findings = [_integrity(store), _foreign_keys(store), _vocabulary(store), _pairs_without_records(store), _unfinished(store)]
-        findings += [_changed_artifacts(store, data_dir, derived_dir)]
+        findings = [_integrity(store), _foreign_keys(store), _vocabulary(store), _pairs_without_records(store)]
+        findings += [_unfinished(store), _changed_artifacts(store, data_dir, derived_dir)]
         if data_dir is not None and derived_dir is not None:
             findings += [_images_without_files(store, data_dir, derived_dir)]
             findings += [_files_without_rows(store, derived_dir), _leftovers(derived_dir)]
