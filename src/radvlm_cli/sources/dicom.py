@@ -1,144 +1,223 @@
-"""Convert one original image (DICOM, or 16-bit PNG) to the JPEG that the model sees.
+"""Original images to 8-bit grey JPEG: VinDr-CXR's DICOM files, and PadChest-GR's PNG files through the same door.
 
-Grey levels follow the file: rescale, VOI LUT or first window, MONOCHROME1 inverted, so that dense is always bright.
+Most files are uncompressed with 16 bits a pixel: all that the header says about showing them becomes one table with
+an entry for each possible word, and the pixels pass through it once. JPEG 2000 is decoded at half size as often as
+the JPEG stays smaller; where there is neither window nor VOI table, the darkest and the brightest pixel of that
+smaller picture then span the grey levels, so that single outlying pixels count for less.
 """
 
 from __future__ import annotations
 
-import hashlib
+import io
 import warnings
-from functools import partial
+from hashlib import sha256
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
-from PIL import Image as Pillow
-from pydicom import Dataset, dcmread
+from numpy.typing import NDArray
+from PIL import Image
+from pydicom import dcmread
+from pydicom.dataset import FileDataset
+from pydicom.encaps import generate_frames
 from pydicom.errors import InvalidDicomError
 from pydicom.pixels.decoders.base import get_decoder
-from pydicom.pixels.processing import apply_color_lut
+from pydicom.pixels.utils import pixel_array
+from pydicom.uid import (
+    HTJ2K,
+    JPEG2000,
+    UID,
+    ExplicitVRBigEndian,
+    HTJ2KLossless,
+    HTJ2KLosslessRPCL,
+    JPEG2000Lossless,
+)
 
 from radvlm_cli.files import atomic_write
-from radvlm_cli.sources.dicom_grey import grey_table
-from radvlm_cli.sources.dicom_pixels import read_samples
-from radvlm_cli.sources.jpeg import Picture, Size, Unreadable, encode, output_size, through_table
-from radvlm_cli.sources.png16 import open_png
+from radvlm_cli.sources import jpeg2000
+from radvlm_cli.sources.pixels import Grey, Unreadable, Words, look_up, output_size, resize
+from radvlm_cli.sources.png16 import open_png, png_to_grey
+from radvlm_cli.sources.voi import Encoding, encoding_of, grey_levels, grey_table, is_signed
 
-_MOST_PIXELS = 100_000_000
-"""Several times the largest radiograph: more is a damaged header, and would fill the memory."""
+_WAVELET = (JPEG2000Lossless, JPEG2000, HTJ2KLossless, HTJ2KLosslessRPCL, HTJ2K)
+_MONOCHROME = ("MONOCHROME1", "MONOCHROME2")
+_QUALITY = 95
 
 
 class Converted(NamedTuple):
-    """What became of one image: its true resolution where the header could be read, then a file or a problem."""
+    """What became of one original file."""
 
     width: int | None
-    """Columns of the original."""
+    """True size of the original, from its header; None where that cannot be read."""
     height: int | None
-    """Rows of the original."""
     sha256: str | None
+    """Of the JPEG; None, like `bytes`, where there is none."""
     bytes: int | None
     problem: str | None
-    """Why there is no file, without path or id."""
+    """Why there is no JPEG: one sentence that does not name the file."""
+
+
+class _Stored(NamedTuple):
+    words: Words
+    encoding: Encoding
+    halvings: int
+    """How often the picture was halved in decoding."""
+
+
+class _Decoded(NamedTuple):
+    grey: Grey
+    halvings: int
 
 
 def convert(source: Path, target: Path, *, size: int = 1024, square: bool = False) -> Converted:
-    """Write `source` as an 8-bit grey JPEG: `size` pixels on the longest side, never enlarged; or size x size.
+    """Write a DICOM or PNG file as an 8-bit grey JPEG, `size` pixels on the longest side and never enlarged.
 
-    A file that cannot be read is a `problem`, never an error. Raises DataError where `target` cannot be written.
+    `square` squeezes it to size x size. A file that gives no picture is told in `problem`, never raised; DataError
+    where the JPEG cannot be written.
     """
-    stored: Size | None = None
-    jpeg = problem = None
-    with warnings.catch_warnings():
-        # Odd files make the decoders warn, once per file of thousands; what matters ends as a problem.
-        warnings.simplefilter("ignore")
-        try:
-            picture = open_png(source) if source.suffix.lower() == ".png" else _open_dicom(source)
-            stored = picture.size
-            jpeg = _jpeg(picture, size, square=square)
-        except Exception as error:  # a decoder may raise anything on a damaged file
-            problem = _reason(error)
-    if jpeg is None:
-        width, height = stored or (None, None)
-        return Converted(width, height, None, None, problem)
+    width = height = None
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of each oddity in a header; what matters becomes the problem
+            if source.suffix.lower() == ".png":
+                with open_png(source) as picture:
+                    width, height = picture.size
+                    decoded = _Decoded(png_to_grey(picture), 0)
+            else:
+                header = _read_header(source)
+                width, height = _size_of(header)
+                decoded = _read_grey(source, header, output_size(width, height, size=size, square=square))
+        wanted = output_size(width, height, size=size, square=square)
+        jpeg = _encode(resize(decoded.grey, wanted, (width, height), decoded.halvings))
+    except Exception as error:  # decoders raise anything, and one bad file must not end the run
+        return Converted(width, height, None, None, _explain(error))
     with atomic_write(target, "wb", sync=False) as stream:
         stream.write(jpeg)
-    return Converted(picture.size.width, picture.size.height, hashlib.sha256(jpeg).hexdigest(), len(jpeg), None)
+    return Converted(width, height, sha256(jpeg).hexdigest(), len(jpeg), None)
 
 
-def read_size(source: Path) -> Size | None:
-    """Read width and height of a DICOM file from its header alone; None where there is none."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        try:
-            return _open_dicom(source).size
-        except Exception:  # as in convert
-            return None
-
-
-def _jpeg(picture: Picture, size: int, *, square: bool) -> bytes:
-    if min(picture.size) < 1:
-        raise Unreadable("the image has no pixels")
-    if picture.size.width * picture.size.height > _MOST_PIXELS:
-        raise Unreadable("the image is too large to be a radiograph")
-    wanted = output_size(picture.size, size, square=square)
-    return encode(picture.draw(wanted), wanted)
-
-
-def _reason(error: Exception) -> str:
-    """Say what is wrong in words that name neither path nor contents, as a decoder's own message might."""
-    match error:
-        case Unreadable():
-            return str(error)
-        case FileNotFoundError():
-            return "file not found"
-        case OSError(strerror=str(reason)):
-            return f"the file cannot be read: {reason}"
-        case InvalidDicomError():
-            return "not a DICOM file"
-        case _:
-            return f"the image cannot be decoded ({type(error).__name__})"
-
-
-def _open_dicom(source: Path) -> Picture:
-    header = dcmread(source, stop_before_pixels=True)
-    rows, columns = header.get("Rows"), header.get("Columns")
-    if rows is None or columns is None:
-        raise Unreadable("no image: Rows or Columns is missing")
-    return Picture(Size(int(columns), int(rows)), partial(_draw, source))
-
-
-def _draw(source: Path, wanted: Size) -> Pillow.Image:
-    dataset = dcmread(source)
-    _check(dataset)
-    if dataset.PhotometricInterpretation not in ("MONOCHROME1", "MONOCHROME2"):
-        return _colour(dataset)
-    samples = read_samples(dataset, Size(dataset.Columns, dataset.Rows), wanted)
-    return through_table(samples.codes, grey_table(dataset, samples))
-
-
-def _check(dataset: Dataset) -> None:
-    syntax = dataset.file_meta.get("TransferSyntaxUID")
-    if syntax is None:
-        raise Unreadable("no transfer syntax: the file header is incomplete")
-    if "PixelData" not in dataset:
-        raise Unreadable("no pixel data: the file is incomplete or holds no image")
-    if int(dataset.get("NumberOfFrames") or 1) != 1:
-        raise Unreadable("more than one frame")
-    if "PhotometricInterpretation" not in dataset:
-        raise Unreadable("no photometric interpretation: black and white cannot be told apart")
+def read_size(source: Path) -> tuple[int, int] | str:
+    """Read (width, height) in pixels from the header of a DICOM or PNG file; a sentence where there is none."""
     try:
-        get_decoder(syntax)
-    except NotImplementedError as error:
-        raise Unreadable("the transfer syntax is not supported") from error
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            if source.suffix.lower() == ".png":
+                with open_png(source) as picture:
+                    return picture.size
+            return _size_of(_read_header(source))
+    except Exception as error:  # as in convert
+        return _explain(error)
 
 
-def _colour(dataset: Dataset) -> Pillow.Image:
-    """Decode a colour picture and keep its luminance."""
-    pixels, _meta = get_decoder(dataset.file_meta.TransferSyntaxUID).as_array(dataset)
-    if dataset.PhotometricInterpretation == "PALETTE COLOR":
-        pixels = apply_color_lut(pixels, dataset)
-    if pixels.ndim != 3 or pixels.dtype.kind != "u":
-        raise Unreadable("the photometric interpretation is not supported")
-    bits = 8 * pixels.dtype.itemsize if dataset.PhotometricInterpretation == "PALETTE COLOR" else dataset.BitsStored
-    shown = pixels >> (bits - 8) if bits > 8 else pixels
-    return Pillow.fromarray(np.ascontiguousarray(shown[..., :3], np.uint8)).convert("L")
+def _read_header(source: Path) -> FileDataset:
+    if source.stat().st_size == 0:
+        raise Unreadable("the file is empty")
+    return dcmread(source, stop_before_pixels=True)
+
+
+def _size_of(header: FileDataset) -> tuple[int, int]:
+    width, height = header.get("Columns"), header.get("Rows")
+    if not isinstance(width, int) or not isinstance(height, int):
+        raise Unreadable("the header has no image size")
+    if width == 0 or height == 0:
+        raise Unreadable("the image has no pixels: its width or height is zero")
+    return width, height
+
+
+def _read_grey(source: Path, header: FileDataset, wanted: tuple[int, int]) -> _Decoded:
+    """Decode the one frame of a file and show it as the header says."""
+    syntax = _syntax_of(header)
+    if int(header.get("NumberOfFrames") or 1) != 1:
+        raise Unreadable("the file holds several frames")
+    dataset = dcmread(source)
+    if not dataset.get("PixelData"):
+        raise Unreadable("no PixelData element, or an empty one")
+    if header.get("PhotometricInterpretation") not in _MONOCHROME:
+        return _Decoded(_colour_to_grey(dataset, syntax), 0)
+    stored = _from_wavelet(dataset, wanted) if syntax in _WAVELET else _from_bytes(dataset, syntax)
+    if stored is not None:
+        return _Decoded(look_up(grey_table(header, stored.encoding, stored.words), stored.words), stored.halvings)
+    values = _decode(dataset, syntax)
+    if values.itemsize > 2:
+        return _Decoded(grey_levels(header, values.astype(np.float64), lambda: np.ones(values.shape, bool)), 0)
+    words = values.view(f"u{values.itemsize}")
+    bits = values.itemsize * 8
+    encoding = Encoding(bits, bits, 0, values.dtype.kind == "i")
+    return _Decoded(look_up(grey_table(header, encoding, words), words), 0)
+
+
+def _syntax_of(header: FileDataset) -> UID:
+    syntax = header.file_meta.get("TransferSyntaxUID")
+    if not syntax:
+        raise Unreadable("the header has no TransferSyntaxUID")
+    try:
+        available = get_decoder(syntax).is_available
+    except NotImplementedError:
+        available = False
+    if not available:
+        raise Unreadable(f"the transfer syntax {UID(syntax).name} is not supported")
+    return UID(syntax)
+
+
+def _from_wavelet(dataset: FileDataset, wanted: tuple[int, int]) -> _Stored | None:
+    """Words of a JPEG 2000 frame, halved; None for what Pillow's decoder would not give back exactly."""
+    frame = next(generate_frames(dataset.PixelData, number_of_frames=1))
+    stream = jpeg2000.read_codestream(frame)
+    if stream is None or stream.components != 1 or stream.precision > 16 or stream.signed != is_signed(dataset):
+        return None
+    if (stream.width, stream.height) != (dataset.Columns, dataset.Rows):
+        raise Unreadable("the pixel data is not of the size that the header says")
+    halvings = jpeg2000.halvings(stream, wanted)
+    words = jpeg2000.decode(frame, stream, halvings)
+    return _Stored(words, Encoding(words.itemsize * 8, stream.precision, 0, stream.signed), halvings)
+
+
+def _from_bytes(dataset: FileDataset, syntax: UID) -> _Stored | None:
+    """Words of uncompressed pixels, without copying them; None for compressed ones and for other than 8 or 16 bits."""
+    bits = dataset.BitsAllocated
+    order = ">" if syntax == ExplicitVRBigEndian else "<"
+    if syntax.is_compressed or bits not in (8, 16) or (bits == 8 and order == ">"):
+        return None
+    count = dataset.Rows * dataset.Columns
+    if len(dataset.PixelData) < count * bits // 8:
+        raise Unreadable("the pixel data is cut short")
+    words = np.frombuffer(dataset.PixelData, f"{order}u{bits // 8}", count)
+    return _Stored(words.reshape(dataset.Rows, dataset.Columns), encoding_of(dataset), 0)
+
+
+def _decode(dataset: FileDataset, syntax: UID) -> NDArray[Any]:
+    """Decode with whichever library knows the syntax; colours come as RGB."""
+    try:
+        return pixel_array(dataset)
+    except (RuntimeError, ValueError, NotImplementedError) as error:
+        raise Unreadable(f"{syntax.name}: the pixel data is damaged, or of a kind that no decoder knows") from error
+
+
+def _colour_to_grey(dataset: FileDataset, syntax: UID) -> Grey:
+    """The luma of an RGB or YBR picture; there is no window for colours."""
+    values = _decode(dataset, syntax)
+    if values.ndim != 3 or values.shape[2] != 3 or values.dtype.kind != "u":
+        raise Unreadable(f"the photometric interpretation {dataset.get('PhotometricInterpretation')} is not supported")
+    eight_bits = (values >> max(0, dataset.BitsStored - 8)).astype(np.uint8)
+    return np.asarray(Image.fromarray(eight_bits).convert("L"))
+
+
+def _encode(picture: Image.Image) -> bytes:
+    stream = io.BytesIO()
+    picture.save(stream, "JPEG", quality=_QUALITY)
+    return stream.getvalue()
+
+
+def _explain(error: Exception) -> str:
+    """Say why a file gives no picture, without its name and without quoting from it."""
+    if isinstance(error, Unreadable):
+        return str(error)
+    if isinstance(error, InvalidDicomError):
+        return "not a DICOM file"
+    if isinstance(error, MemoryError):
+        return "decoding it takes more memory than there is"
+    if isinstance(error, EOFError):
+        return "the file is cut short"
+    if isinstance(error, OSError) and error.strerror:
+        return f"the file cannot be read: {error.strerror}"
+    return "the pixel data cannot be decoded"

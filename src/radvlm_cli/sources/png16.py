@@ -1,50 +1,43 @@
-"""PadChest-GR's PNG files: 16-bit grey of which 10 to 12 bits are used.
+"""PadChest-GR's PNG files: 16 bits a pixel, of which ten to twelve are used, and no header that says how to show them.
 
-The windowing rule: linear from the 0.5th percentile (black) to the 99.5th (white) of the pixels. A constant picture
-becomes mid grey. PNG files of 8 bits are shown as they are.
+The rule: what lies between the 0.5th and the 99.5th percentile of the pixels is spread over black to white, the rest
+is clipped. So neither a few burnt-in letters nor dead pixels decide about the contrast. Where those percentiles
+coincide (a small picture on a wide plain ground) smallest and largest value take their place; a picture of one value
+becomes mid grey. A PNG of 8 bits is passed on as it is, colours turned into grey.
 """
 
 from __future__ import annotations
 
-from functools import partial
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
-from PIL import Image as Pillow
-from PIL import UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 
-from radvlm_cli.sources.jpeg import Picture, Size, Unreadable, through_table
+from radvlm_cli.sources.pixels import Grey, Unreadable, histogram, look_up, quantise, stretch
 
-_LOW, _HIGH = 0.005, 0.995
+_LOWEST, _HIGHEST = 0.005, 0.995
+_WORDS = 1 << 16
 
 
-def open_png(source: Path) -> Picture:
-    """Read the header of a PNG file."""
+def open_png(source: Path) -> Image.Image:
+    """Read the header of a PNG file; the picture's `size` is (width, height). Raises Unreadable for another format."""
     try:
-        with Pillow.open(source, formats=["PNG"]) as picture:
-            return Picture(Size(*picture.size), partial(_draw, source))
+        return Image.open(source, formats=["PNG"])
     except UnidentifiedImageError as error:
         raise Unreadable("not a PNG file") from error
 
 
-def _draw(source: Path, _wanted: Size) -> Pillow.Image:
-    with Pillow.open(source, formats=["PNG"]) as picture:
-        if picture.mode not in ("I;16", "I"):
-            return picture.convert("L")
-        codes = np.asarray(picture).astype(np.uint16, copy=False)
-    return through_table(codes, percentile_table(np.bincount(codes.ravel(), minlength=1 << 16)))
-
-
-def percentile_table(counts: NDArray[np.int64]) -> NDArray[np.uint8]:
-    """Give the grey level of each value from the histogram of a picture."""
-    share = np.cumsum(counts) / counts.sum()
-    low, high = np.searchsorted(share, (_LOW, _HIGH))
-    values = np.arange(len(counts))
+def png_to_grey(picture: Image.Image) -> Grey:
+    """Read the pixels as 8-bit grey, shape (rows, columns)."""
+    try:
+        picture.load()
+    except (OSError, ValueError, SyntaxError) as error:
+        raise Unreadable("the PNG data is damaged or cut short") from error
+    if not picture.mode.startswith("I"):
+        return np.asarray(picture.convert("L"))
+    words = np.asarray(picture).astype(np.uint16, copy=False)
+    counts = histogram(words, _WORDS)
+    low, high = np.searchsorted(counts.cumsum(), np.array([_LOWEST, _HIGHEST]) * words.size)
     if low == high:
-        occurring = np.flatnonzero(counts)
-        low, high = occurring[0], occurring[-1]
-    if low == high:
-        return np.full(len(counts), 128, np.uint8)
-    levels: NDArray[np.uint8] = np.rint(np.clip((values - low) / (high - low), 0, 1) * 255).astype(np.uint8)
-    return levels
+        low, high = np.flatnonzero(counts)[[0, -1]]
+    return look_up(quantise(stretch(np.arange(_WORDS, dtype=np.float64), low, high)), words)
