@@ -74,13 +74,7 @@ def load_recipe(name: str) -> Recipe:
 
 def parse_recipe(text: str, where: str) -> Recipe:
     """Parse the YAML of a recipe; `where` is what messages call it."""
-    try:
-        document = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        place = f" at line {mark.line + 1}, column {mark.column + 1}" if mark else ""
-        raise ConfigError(f"{where} is not valid YAML{place}: {getattr(error, 'problem', error)}.") from error
-    checked = _mapping(document, where, Recipe)
+    checked = _mapping(_load(text, where), where, Recipe)
     entries = checked.get("components")
     if not isinstance(entries, list) or not entries:
         raise ConfigError(f"{where}: `components` must be a list with at least one entry.")
@@ -95,6 +89,27 @@ def parse_recipe(text: str, where: str) -> Recipe:
         _whole(checked.get("seed", 0), f"{where}: seed", least=0),
         components,
     )
+
+
+class _Loader(yaml.SafeLoader):
+    """Safe YAML in which a key given twice is a mistake, not a silent choice of the second."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen = set()
+        for key, _value in node.value:
+            if key.value in seen:
+                raise yaml.constructor.ConstructorError(None, None, f"{key.value!r} is given twice", key.start_mark)
+            seen.add(str(key.value))
+        return super().construct_mapping(node, deep)
+
+
+def _load(text: str, where: str) -> Any:
+    try:
+        return yaml.load(text, _Loader)
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        mark = getattr(error, "problem_mark", None)
+        place = f" at line {mark.line + 1}, column {mark.column + 1}" if mark else ""
+        raise ConfigError(f"{where} is not valid YAML{place}: {getattr(error, 'problem', error)}.") from error
 
 
 def _component(entry: Any, where: str) -> Component:
@@ -131,8 +146,8 @@ def _mapping(value: Any, where: str, kind: type[Recipe] | type[Component]) -> Ma
 
 
 def _one_of(value: Any, known: Collection[str], where: str) -> str:
-    if value in known:
-        return str(value)
+    if isinstance(value, str) and value in known:
+        return value
     close = get_close_matches(str(value), list(known), n=1)
     hint = f"did you mean {close[0]!r}?" if close else None
     raise ConfigError(f"{where} {value!r} is not known; there are {', '.join(known)}.", hint)
