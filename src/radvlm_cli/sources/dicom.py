@@ -31,6 +31,7 @@ from pydicom.uid import (
     HTJ2KLossless,
     HTJ2KLosslessRPCL,
     JPEG2000Lossless,
+    JPEGLSTransferSyntaxes,
 )
 
 from radvlm_cli.files import atomic_write
@@ -41,7 +42,10 @@ from radvlm_cli.sources.voi import Encoding, encoding_of, grey_levels, grey_tabl
 
 _WAVELET = (JPEG2000Lossless, JPEG2000, HTJ2KLossless, HTJ2KLosslessRPCL, HTJ2K)
 _MONOCHROME = ("MONOCHROME1", "MONOCHROME2")
+_COLOUR = ("RGB", "YBR_FULL", "YBR_FULL_422", "YBR_PARTIAL_420", "YBR_ICT", "YBR_RCT")
 _QUALITY = 95
+_MOST_PIXELS = 100_000_000
+"""Several times the largest radiograph: a damaged header must not fill the memory."""
 
 
 class Converted(NamedTuple):
@@ -129,11 +133,17 @@ def _read_grey(source: Path, header: FileDataset, wanted: tuple[int, int]) -> _D
     syntax = _syntax_of(header)
     if int(header.get("NumberOfFrames") or 1) != 1:
         raise Unreadable("the file holds several frames")
+    if header.Rows * header.Columns > _MOST_PIXELS:
+        raise Unreadable("the image is too large to be a radiograph")
     dataset = dcmread(source)
     if not dataset.get("PixelData"):
         raise Unreadable("no PixelData element, or an empty one")
-    if header.get("PhotometricInterpretation") not in _MONOCHROME:
+    if "PhotometricInterpretation" not in header:
+        raise Unreadable("the header has no PhotometricInterpretation: black and white cannot be told apart")
+    if header.PhotometricInterpretation not in _MONOCHROME:
         return _Decoded(_colour_to_grey(dataset, syntax), 0)
+    if header.get("SamplesPerPixel", 1) != 1:
+        raise Unreadable("the header says both grey and several samples per pixel")
     stored = _from_wavelet(dataset, wanted) if syntax in _WAVELET else _from_bytes(dataset, syntax)
     if stored is not None:
         return _Decoded(look_up(grey_table(header, stored.encoding, stored.words), stored.words), stored.halvings)
@@ -155,7 +165,7 @@ def _syntax_of(header: FileDataset) -> UID:
     except NotImplementedError:
         available = False
     if not available:
-        raise Unreadable(f"the transfer syntax {UID(syntax).name} is not supported")
+        raise Unreadable(f"the transfer syntax {syntax} is not supported")
     return UID(syntax)
 
 
@@ -188,7 +198,8 @@ def _from_bytes(dataset: FileDataset, syntax: UID) -> _Stored | None:
 def _decode(dataset: FileDataset, syntax: UID) -> NDArray[Any]:
     """Decode with whichever library knows the syntax; colours come as RGB."""
     try:
-        return pixel_array(dataset)
+        # pydicom would take gdcm first, which needs 1.7 times as long for JPEG-LS.
+        return pixel_array(dataset, decoding_plugin="pyjpegls" if syntax in JPEGLSTransferSyntaxes else "")
     except (RuntimeError, ValueError, NotImplementedError) as error:
         raise Unreadable(f"{syntax.name}: the pixel data is damaged, or of a kind that no decoder knows") from error
 
@@ -196,8 +207,6 @@ def _decode(dataset: FileDataset, syntax: UID) -> NDArray[Any]:
 def _colour_to_grey(dataset: FileDataset, syntax: UID) -> Grey:
     """The luma of an RGB or YBR picture; there is no window for colours."""
     values = _decode(dataset, syntax)
-    if values.ndim != 3 or values.shape[2] != 3 or values.dtype.kind != "u":
-        raise Unreadable(f"the photometric interpretation {dataset.get('PhotometricInterpretation')} is not supported")
     eight_bits = (values >> max(0, dataset.BitsStored - 8)).astype(np.uint8)
     return np.asarray(Image.fromarray(eight_bits).convert("L"))
 
