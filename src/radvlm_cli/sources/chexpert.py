@@ -9,6 +9,7 @@ from typing import Literal
 
 from radvlm_cli.records import Image, Outcome, Split
 from radvlm_cli.sources import Options, Source
+from radvlm_cli.sources.cells import whole
 from radvlm_cli.sources.labels import label_columns, labels_json
 from radvlm_cli.sources.layout import Info, Layout, Requirement
 from radvlm_cli.sources.presence import presence
@@ -75,7 +76,7 @@ def _read_split(layout: Layout, table: Path, split: Split, options: Options) -> 
         yield Outcome(table.name, "skipped", "study-level labels without image paths; use test_labels.csv")
         return
     columns = tuple(label_columns(header))
-    place = _ImageFiles(layout, split)
+    place = ImageFiles(layout, split)
     seen: set[str] = set()
     for row in read_table(table, ["Path", *columns], optional=["Sex", "Age", "AP/PA", "Frontal/Lateral"]):
         path = strip_release(row[0]) if row[0] else None
@@ -101,7 +102,7 @@ def _read_split(layout: Layout, table: Path, split: Split, options: Options) -> 
             width=None,
             height=None,
             sex=SEX.get(sex),
-            age=_age(age),
+            age=whole(age) or None,  # 0 is CheXpert's unknown
             labels=labels,
             status=status,
             reason=reason,
@@ -120,28 +121,22 @@ def _problem(table: Path, path: str | None, labels: str | None, seen: set[str]) 
     return None
 
 
-def _age(cell: str | None) -> int | None:
-    """Years; CheXpert writes 0 where it does not know."""
-    try:
-        return int(float(cell or 0)) or None
-    except ValueError:
-        return None
-
-
 def _view(path: str, side: str | None, projection: str | None) -> str:
     if side == "Lateral" or (side is None and not path.endswith("frontal.jpg")):
         return "LATERAL"
     return projection or "FRONTAL"
 
 
-class _ImageFiles:
+class ImageFiles:
     """Where the images of a split lie: the folder that holds `train/`, `valid/` and `test/`, under some name."""
 
     def __init__(self, layout: Layout, split: Split) -> None:
         self._names = {"train": ("train",), "validation": ("valid", "val"), "test": ("test",)}[split]
         folders = [folder / inner for folder in layout.folders for inner in _INNER]
         found = ((folder, name) for folder in folders for name in self._names if (folder / name).is_dir())
-        folder, self._name = next(found, (layout.home, None))
+        folder, self._name = next(found, (layout.home, ""))
+        self.found = bool(self._name)
+        """Whether there is such a folder; if not, the images are expected in the dataset's own."""
         self.folder = folder.as_posix()
         base = layout.relative(folder)
         self.prefix = "" if base == "." else f"{base}/"

@@ -6,21 +6,23 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
-from radvlm_cli.hashing import canonical_json
+from radvlm_cli.errors import DataError
 from radvlm_cli.labels import FINDINGS
 from radvlm_cli.records import Image, Outcome, Report, Split
 from radvlm_cli.sources import Options, Source
-from radvlm_cli.sources.chexpert import SEX, patient_of
-from radvlm_cli.sources.layout import Info, Layout, Requirement
-from radvlm_cli.sources.presence import presence
+from radvlm_cli.sources.cells import whole
+from radvlm_cli.sources.chexpert import INFO as CHEXPERT
+from radvlm_cli.sources.chexpert import SEX, ImageFiles, patient_of
+from radvlm_cli.sources.labels import labels_json
+from radvlm_cli.sources.layout import Info, Layout, Requirement, locate
+from radvlm_cli.sources.presence import Presence, presence
 from radvlm_cli.sources.tables import Row, read_table
 
 _SPLITS: dict[str | None, Split] = {"train": "train", "valid": "validation"}
 _PNG_TREES = ("PNG", "PNG/PNG")
-_COLUMNS = ("path_to_image", "frontal_lateral", "ap_pa", "deid_patient_id", "age", "sex", "split")
+_COLUMNS = ("path_to_image", "frontal_lateral", "ap_pa", "age", "sex", "split")
 _SECTIONS = (
     "path_to_image",
-    "deid_patient_id",
     "split",
     "section_findings",
     "section_impression",
@@ -49,7 +51,10 @@ INFO = Info(
 
 
 class CheXpertPlus(Source):
-    """Images (CheXpert's JPEG, else CheXpert Plus's PNG), and one report a study."""
+    """Images (CheXpert's JPEG, else CheXpert Plus's PNG), and one report a study.
+
+    The patient is that of the path, as in CheXpert, whose patients these are.
+    """
 
     info = INFO
 
@@ -59,24 +64,26 @@ class CheXpertPlus(Source):
         labels: dict[str, str] = {}
         if "labels" in layout.found:
             yield from _read_labels(layout.path("labels"), labels)
-        place = _ImageFiles(layout)
+        places = _Places(layout, options)
         seen: set[str] = set()
-        for row in read_table(layout.path("reports"), _COLUMNS):
-            problem = _problem(row[0], row[-1])
+        for number, row in enumerate(read_table(layout.path("reports"), _COLUMNS), 1):
+            problem = _problem(number, row[0], row[-1])
             if problem is None and row[0] in seen:
                 problem = Outcome(str(row[0]), "skipped", "listed twice; the first row counts")
             if problem is not None:
                 yield problem
                 continue
             seen.add(str(row[0]))
-            yield _image(row, place, labels, options)
+            yield _image(row, places, labels.pop(str(row[0]), None))
+        if labels:
+            yield Outcome("labels", "skipped", f"{len(labels):,} label rows name no image of the report table")
 
     def reports(self, layout: Layout, options: Options) -> Iterator[Report | Outcome]:
         """One report a study, from the first of its rows: all rows of a study carry the same text."""
         layout.require()
         seen: set[str] = set()
-        for path, patient, split, *sections in read_table(layout.path("reports"), _SECTIONS):
-            if path is None or _problem(path, split) is not None:
+        for number, (path, split, *sections) in enumerate(read_table(layout.path("reports"), _SECTIONS), 1):
+            if path is None or _problem(number, path, split) is not None:
                 continue  # told among the images
             study = path.rsplit("/", 1)[0]
             if study in seen:
@@ -88,7 +95,7 @@ class CheXpertPlus(Source):
             yield Report(
                 source="chexpert-plus",
                 study_id=study,
-                patient_id=patient,
+                patient_id=patient_of(path),
                 split=_SPLITS[split],
                 language="en",
                 findings=findings,
@@ -101,36 +108,34 @@ class CheXpertPlus(Source):
             )
 
 
-class _ImageFiles:
-    """Where the image files are: CheXpert v1.0's JPEG where that is there, else the PNG tree."""
+class _Places:
+    """Where the image files are: CheXpert v1.0's JPEG where that is there, else CheXpert Plus's PNG."""
 
-    def __init__(self, layout: Layout) -> None:
-        self._layout = layout
-        self._jpeg = next((f for f in _chexpert_folders(layout) if (f / "train").is_dir()), None)
+    def __init__(self, layout: Layout, options: Options) -> None:
+        self._options, self._home = options, layout.relative(layout.home)
+        self._data_dir = layout.data_dir.as_posix()
+        homes = (locate(CHEXPERT, layout.data_dir), layout)
+        jpeg = [(split, ImageFiles(home, split)) for home in homes for split in _SPLITS.values()]
+        self._jpeg = {split: files for split, files in reversed(jpeg) if files.found}
         trees = (folder / tree for folder in layout.folders for tree in _PNG_TREES)
-        self._png = next((tree for tree in trees if (tree / "train").is_dir()), None)
+        self._png = [layout.relative(tree) for tree in trees if any((tree / name).is_dir() for name in _SPLITS if name)]
 
-    def path(self, name: str) -> Path:
-        """The file of `train/patient1/study1/view1_frontal.jpg`."""
-        if self._jpeg is None and self._png is not None:
-            return self._png / f"{name.removesuffix('.jpg')}.png"
-        return (self._jpeg or self._layout.home) / name
-
-    def relative(self, path: Path) -> str:
-        """The path as it is stored."""
-        return self._layout.relative(path)
-
-
-def _chexpert_folders(layout: Layout) -> Iterator[Path]:
-    names = ("CheXpert", "CheXpert-v1.0", "CheXpert-v1.0-small")
-    for folder in (*layout.folders, *(layout.data_dir / name for name in names)):
-        for inner in ("", "CheXpert-v1.0", "CheXpert-v1.0-small"):
-            yield folder / inner
+    def find(self, name: str, split: Split) -> tuple[str, Presence]:
+        """The path of `train/patient1/study1/view1_frontal.jpg` below the data folder, and whether it is there."""
+        candidates = [f"{tree}/{name.removesuffix('.jpg')}.png" for tree in self._png]
+        if split in self._jpeg:
+            candidates.insert(0, self._jpeg[split].prefix + self._jpeg[split].path(name))
+        candidates = candidates or [f"{self._home}/{name}"]
+        for path in candidates:
+            found = presence(f"{self._data_dir}/{path}", self._options)
+            if found.status != "missing":
+                return path, found
+        return candidates[0], found
 
 
-def _problem(path: str | None, split: str | None) -> Outcome | None:
+def _problem(number: int, path: str | None, split: str | None) -> Outcome | None:
     if path is None:
-        return Outcome("row without path", "failed", "the path_to_image cell is blank")
+        return Outcome(f"row {number}", "failed", "the path_to_image cell is blank")
     if patient_of(path) is None:
         return Outcome(path, "failed", "the path is not split/patient/study/view")
     if split not in _SPLITS:
@@ -138,25 +143,24 @@ def _problem(path: str | None, split: str | None) -> Outcome | None:
     return None
 
 
-def _image(row: Row, place: _ImageFiles, labels: dict[str, str], options: Options) -> Image:
-    name, side, projection, patient, age, sex, split = row
+def _image(row: Row, places: _Places, labels: str | None) -> Image:
+    name, side, projection, age, sex, split = row
     assert name is not None
-    path = place.path(name)
-    status, reason = presence(path, options)
+    path, (status, reason) = places.find(name, _SPLITS[split])
     return Image(
         source="chexpert-plus",
         image_id=name.removesuffix(".jpg"),
-        patient_id=patient or patient_of(name),
+        patient_id=patient_of(name),
         study_id=name.rsplit("/", 1)[0],
         split=_SPLITS[split],
         view="LATERAL" if side == "Lateral" else projection or "FRONTAL",
         root="data",
-        path=place.relative(path),
+        path=path,
         width=None,
         height=None,
         sex=SEX.get(sex),
-        age=int(float(age)) if age else None,
-        labels=labels.get(name),
+        age=whole(age),
+        labels=labels,
         status=status,
         reason=reason,
     )
@@ -164,14 +168,37 @@ def _image(row: Row, place: _ImageFiles, labels: dict[str, str], options: Option
 
 def _read_labels(path: Path, labels: dict[str, str]) -> Iterator[Outcome]:
     """Fill `labels`: path_to_image -> canonical JSON. The file is JSON Lines, whatever its suffix says."""
-    with path.open(encoding="utf-8") as stream:
-        for number, line in enumerate(stream, 1):
-            try:
-                row = json.loads(line)
-                values = {f: int(row[f]) for f in FINDINGS if row.get(f) is not None}
-                labels[row["path_to_image"]] = canonical_json(values)
-            except (ValueError, TypeError, KeyError, AttributeError):
-                yield Outcome(f"{path.name} line {number}", "failed", "the line is not a row of labels")
+    try:
+        with path.open("rb") as stream:
+            for number, line in enumerate(stream, 1):
+                problem = _read_label_line(line, labels)
+                if problem is not None:
+                    yield Outcome(f"{path.name} line {number}", "failed", problem)
+    except OSError as error:
+        raise DataError(
+            f"{path} cannot be read: {error.strerror}.", f"Obtain it again from {INFO.obtain}, or mend its permissions."
+        ) from error
+
+
+def _read_label_line(line: bytes, labels: dict[str, str]) -> str | None:
+    """Enter one line into `labels`; what is wrong with it, if anything."""
+    if line.isspace():
+        return None
+    try:
+        row = json.loads(line)
+        name = row["path_to_image"]
+        cells = tuple(None if row.get(finding) is None else str(row[finding]) for finding in FINDINGS)
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        return "the line is not a row of labels"
+    if not isinstance(name, str):
+        return "the line is not a row of labels"
+    if name in labels:
+        return "listed twice; the first line counts"
+    values = labels_json(FINDINGS, cells)
+    if values is None:
+        return "a label is none of 1, 0, -1 and null"
+    labels[name] = values
+    return None
 
 
 def _text(section: str | None) -> str | None:
