@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import gzip
+import io
 import re
 import tarfile
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -17,7 +20,8 @@ from radvlm_cli.sources import Options, Source
 from radvlm_cli.sources.layout import Info, Layout, Requirement
 from radvlm_cli.sources.presence import presence
 
-_NUMBER = re.compile(r"(\d+)\.xml")
+_NUMBER = re.compile(r"(?:^|/)(\d+)\.xml$")
+_IMAGE_ID = re.compile(r"\w[\w.-]*")
 _SECTIONS = ("FINDINGS", "IMPRESSION", "COMPARISON", "INDICATION")
 _IMAGE_NAMES = ("NLMCXR_png/{}.png", "images/{}.png", "NLMCXR_png/{}.jpg", "images/{}.jpg", "{}.png")
 
@@ -104,8 +108,17 @@ class OpenI(Source):
 
 def _studies(layout: Layout) -> Iterator[_Study | Outcome]:
     place = layout.path("reports")
+    seen: set[str] = set()
     for name, content in _read_folder(place) if place.is_dir() else _read_archive(place):
-        yield _parse(name, content)
+        study = _parse(name, content)
+        if isinstance(study, _Study) and study.number in seen:
+            yield Outcome(name, "skipped", "two reports have this number; the first one counts")
+            continue
+        if isinstance(study, _Study):
+            seen.add(study.number)
+        yield study
+    if not seen:
+        raise DataError(f"{place} holds no Open-i report.", f"Obtain it again from {INFO.obtain}")
 
 
 def _by_number(name: str) -> tuple[int, str]:
@@ -122,29 +135,41 @@ def _read_folder(folder: Path) -> Iterator[tuple[str, bytes | OSError]]:
 
 
 def _read_archive(path: Path) -> Iterator[tuple[str, bytes | OSError]]:
-    """Members by number; 3,955 small files are held at once (14 MB), for the archive lists them in no order."""
+    """Members by number; the archive (24 MB) is held at once, for it lists them in no order.
+
+    tarfile takes an archive that is cut short, or damaged after its first member, for one that ends there; so
+    what is left must be the zeros of its end.
+    """
     try:
-        with tarfile.open(path) as archive:
+        content = gzip.decompress(path.read_bytes())
+        with tarfile.open(fileobj=io.BytesIO(content)) as archive:
             files = {m.name: archive.extractfile(m) for m in archive if m.isfile() and m.name.endswith(".xml")}
             contents = {name: stream.read() for name, stream in files.items() if stream is not None}
-    except (tarfile.TarError, OSError, EOFError) as error:
-        raise DataError(
-            f"{path} cannot be read as a tar archive; it may be cut short.", f"Download it again from {INFO.obtain}"
-        ) from error
+            rest = content[archive.offset :]
+    except (tarfile.TarError, OSError, EOFError, zlib.error) as error:
+        raise _damaged(path) from error
+    if len(rest) < 2 * tarfile.BLOCKSIZE or rest.strip(b"\0"):
+        raise _damaged(path)
     for name in sorted(contents, key=_by_number):
         yield name, contents[name]
+
+
+def _damaged(path: Path) -> DataError:
+    return DataError(
+        f"{path} cannot be read as a tar archive; it may be cut short.", f"Download it again from {INFO.obtain}"
+    )
 
 
 def _parse(name: str, content: bytes | OSError) -> _Study | Outcome:
     match = _NUMBER.search(name)
     if isinstance(content, OSError):
         return Outcome(name, "failed", f"the file cannot be read: {content.strerror}")
-    if b"<!DOCTYPE" in content or b"<!ENTITY" in content:
-        # Real reports declare no document type; one could name files of this machine or expand without end.
-        return Outcome(name, "failed", "the XML declares a document type or entities")
+    if b"<!DOCTYPE" in content or b"<!ENTITY" in content or b"\0" in content:
+        # Real reports declare no document type (which UTF-16 would hide): it could expand without end.
+        return Outcome(name, "failed", "the XML declares a document type or entities, or is UTF-16")
     try:
         root = ElementTree.fromstring(content)
-    except ElementTree.ParseError:
+    except (ElementTree.ParseError, LookupError):  # LookupError: an encoding that does not exist
         return Outcome(name, "failed", "the file is not well-formed XML")
     if match is None or root.tag != "eCitation":
         return Outcome(name, "failed", "the file is not an Open-i report")
@@ -154,6 +179,8 @@ def _parse(name: str, content: bytes | OSError) -> _Study | Outcome:
         if label in _SECTIONS and text:
             sections[label] = text
     images = tuple(image.get("id", "") for image in root.iter("parentImage") if image.get("id"))
+    if not all(_IMAGE_ID.fullmatch(image) for image in images):
+        return Outcome(name, "failed", "an image id could not be a file name")
     major = [term.text for mesh in root.iter("MeSH") for term in mesh.iter("major")]
     return _Study(match[1], sections, images, major == ["normal"])
 
