@@ -1,7 +1,9 @@
 """Weighted box fusion of several readers' boxes (Solovyev et al. 2021), for all images at once.
 
 Every box has weight 1 and all readers of an image and class form one list, as the published code has it. The result
-equals the ensemble-boxes package to the last bit, single precision of the sums and order of ties included.
+equals the ensemble-boxes package to the last bit, single precision of the sums and order of ties included. Only above
+16 boxes of one class may the package take them in another order, which depends on the processor; here the order, and
+so the dataset, is the same everywhere.
 """
 
 from __future__ import annotations
@@ -41,10 +43,9 @@ def fuse(boxes: Boxes, group: NDArray[np.int64], iou_threshold: float = IOU_THRE
     sums = np.zeros((len(numbers), most, 4), np.float32)
     members = np.zeros((len(numbers), most), np.int64)
     used = np.zeros(len(numbers), np.int64)
-    turn = _turns(most)
     for step in range(most):
         rows = np.flatnonzero(sizes > step)
-        taken = boxes[first[rows] + turn[sizes[rows], step]]
+        taken = boxes[first[rows] + sizes[rows] - 1 - step]
         overlap = _iou(clusters[rows, : step + 1], taken[:, None, :])
         overlap[members[rows, : step + 1] == 0] = -1
         best = overlap.argmax(axis=1)
@@ -56,21 +57,13 @@ def fuse(boxes: Boxes, group: NDArray[np.int64], iou_threshold: float = IOU_THRE
         sums[rows, place] = sums[rows, place].astype(np.float64) + taken
         mean = (sums[rows, place].astype(np.float64) / members[rows, place, None]).astype(np.float32)
         clusters[rows, place] = np.where(joins[:, None], mean, taken)
-    order = _turns(most)
-    per_group = [clusters[row, order[used[row], : used[row]]] for row in range(len(numbers))]
-    return Fused(np.concatenate(per_group), np.repeat(numbers, used))
-
-
-def _turns(most: int) -> NDArray[np.int64]:
-    """Row n: the order in which n boxes of equal weight come out of a descending sort (ties as numpy breaks them)."""
-    turns = np.zeros((most + 1, most), np.int64)
-    for size in range(1, most + 1):
-        turns[size, :size] = np.ones(size).argsort()[::-1]
-    return turns
+    # The cluster that was begun last comes first.
+    newest_first = members[:, ::-1] > 0
+    return Fused(clusters[:, ::-1][newest_first], np.repeat(numbers, used))
 
 
 def _iou(boxes: Boxes, other: Boxes) -> Boxes:
-    """Intersection over union along the last axis; 0/0 (no cluster yet) is -1."""
+    """Intersection over union along the last axis."""
     width = np.minimum(boxes[..., 2], other[..., 2]) - np.maximum(boxes[..., 0], other[..., 0])
     height = np.minimum(boxes[..., 3], other[..., 3]) - np.maximum(boxes[..., 1], other[..., 1])
     shared = np.maximum(width, 0) * np.maximum(height, 0)

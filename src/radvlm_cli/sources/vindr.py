@@ -1,4 +1,7 @@
-"""VinDr-CXR: 18,000 DICOM chest X-rays with boxes, by three readers each (train) or by consensus (test)."""
+"""VinDr-CXR: 18,000 DICOM chest X-rays with boxes, by three readers each (train) or by consensus (test).
+
+The Kaggle release (VinBigData: the training set without its eight rarest classes) is read as well.
+"""
 
 from __future__ import annotations
 
@@ -28,6 +31,12 @@ _ALIASES = {"Other diseases": "Other disease"}
 _READER = ("rad_id", "rad_ID")
 _HINT = "Delete it and run: radvlm prepare --source vindr"
 
+
+def _either(name: str) -> tuple[str, str]:
+    """A table's places: those of the official release and of the published README."""
+    return f"annotations/{name}", name
+
+
 INFO = Info(
     name="vindr",
     title="VinDr-CXR",
@@ -36,39 +45,12 @@ INFO = Info(
     licence="PhysioNet Credentialed Health Data License 1.5.0",
     credentialed=True,
     requirements=(
-        Requirement("annotations_train", ("annotations/annotations_train.csv", "annotations_train.csv"), "train boxes"),
-        Requirement(
-            "annotations_test",
-            ("annotations/annotations_test.csv", "annotations_test.csv"),
-            "test boxes",
-            needed=False,
-        ),
-        Requirement(
-            "labels_train",
-            ("annotations/image_labels_train.csv", "image_labels_train.csv"),
-            "train image labels",
-            needed=False,
-        ),
-        Requirement(
-            "labels_test",
-            ("annotations/image_labels_test.csv", "image_labels_test.csv"),
-            "test image labels",
-            needed=False,
-        ),
+        Requirement("annotations_train", (*_either("annotations_train.csv"), "train.csv"), "train boxes"),
+        Requirement("annotations_test", _either("annotations_test.csv"), "test boxes", needed=False),
+        Requirement("labels_train", _either("image_labels_train.csv"), "train image labels", needed=False),
+        Requirement("labels_test", _either("image_labels_test.csv"), "test image labels", needed=False),
         Requirement("dicom_train", ("train",), "train DICOM files", needed=False),
         Requirement("dicom_test", ("test",), "test DICOM files", needed=False),
-        Requirement(
-            "resolutions_train",
-            ("image_resolutions_train.json", "annotations/image_resolutions_train.json"),
-            "train image resolutions (made by prepare)",
-            needed=False,
-        ),
-        Requirement(
-            "resolutions_test",
-            ("image_resolutions_test.json", "annotations/image_resolutions_test.json"),
-            "test image resolutions (made by prepare)",
-            needed=False,
-        ),
     ),
 )
 
@@ -89,12 +71,17 @@ class VinDr(Source):
     def images(self, layout: Layout, options: Options) -> Iterator[Image | Outcome]:
         """Every image that a table or a DICOM file names, train then test, by id."""
         layout.require()
+        seen: set[str] = set()
         for split in SPLITS:
             sizes = _resolutions(layout, split)
             labels = yield from _labels(layout, split)
             dicoms = _dicoms(layout, split)
-            names = {name for name, _mark in _annotations(layout, split) if not isinstance(_mark, Outcome)}
+            names = {name for name, _ in _annotations(layout, split) if name}
             for name in sorted(names | labels.keys() | dicoms.keys()):
+                if name in seen:
+                    yield Outcome(name, "failed", "in train and in test; it counts as train")
+                    continue
+                seen.add(name)
                 target = _target(layout, split, name)
                 status, reason = presence(target, options)
                 if status == "missing":
@@ -120,19 +107,23 @@ class VinDr(Source):
 
     def conversions(self, layout: Layout, options: Options) -> Iterator[Conversion]:
         """Every DICOM file, train then test, by id."""
+        seen: set[str] = set()
         for split in SPLITS:
             for name, path in sorted(_dicoms(layout, split).items()):
-                yield Conversion(name, path, _target(layout, split, name))
+                if name not in seen:
+                    seen.add(name)
+                    yield Conversion(name, path, _target(layout, split, name))
 
     def groundings(self, layout: Layout, options: Options, images: Images) -> Iterator[Grounding | Outcome]:
         """One for each image and class with a valid box, by image and class.
 
-        Boxes of several readers are fused. The test set's are a consensus and stay as they are (the published code
-        fuses them too).
+        The boxes of a class are fused. Those of the test set are a consensus already, and fusing makes one of two that
+        overlap; it is done all the same, because the published code does it and its test figures rest on that.
         """
         layout.require()
+        seen: set[str] = set()
         for split in SPLITS:
-            yield from _split_groundings(layout, split, images)
+            seen |= yield from _split_groundings(layout, split, images, seen)
 
 
 def write_resolutions(path: Path, rows: Iterable[tuple[str, int, int]]) -> None:
@@ -143,13 +134,19 @@ def write_resolutions(path: Path, rows: Iterable[tuple[str, int, int]]) -> None:
         json.dump(dict(sorted(content.items())), stream)
 
 
-def _split_groundings(layout: Layout, split: Split, images: Images) -> Iterator[Grounding | Outcome]:
+def _split_groundings(
+    layout: Layout, split: Split, images: Images, seen: set[str]
+) -> Generator[Grounding | Outcome, None, set[str]]:
+    """Leave out the images that an earlier split has `seen`; return those of this split."""
+    names: set[str] = set()
     groups: dict[tuple[str, str], tuple[list[_Mark], list[Box]]] = {}
     unknown: set[str] = set()
     for name, mark in _annotations(layout, split):
         if isinstance(mark, Outcome):
             yield mark
-        if not isinstance(mark, _Mark):
+            continue
+        names.add(name)
+        if mark is None or name in seen:
             continue
         image = images.get(name)
         if image is None or image.width is None or image.height is None:
@@ -165,20 +162,22 @@ def _split_groundings(layout: Layout, split: Split, images: Images) -> Iterator[
     for name in sorted(unknown):
         yield Outcome(name, "failed", "the true resolution is unknown: neither DICOM file nor resolution table has it")
     yield from _write_groups(split, groups)
+    return names
 
 
 def _write_groups(split: Split, groups: dict[tuple[str, str], tuple[list[_Mark], list[Box]]]) -> Iterator[Grounding]:
     keys = sorted(groups)
-    several = [key for key in keys if any(mark.reader is not None for mark in groups[key][0])]
-    counts = [len(groups[key][1]) for key in several]
-    stacked = np.array([box for key in several for box in groups[key][1]], np.float64).reshape(-1, 4)
-    made = fuse(stacked, np.repeat(np.arange(len(several)), counts))
-    starts = np.searchsorted(made.group, np.arange(len(several) + 1))
-    fused = {key: made.boxes[starts[n] : starts[n + 1]].tolist() for n, key in enumerate(several)}
+    counts = [len(groups[key][1]) for key in keys]
+    stacked = np.array([box for key in keys for box in groups[key][1]], np.float64).reshape(-1, 4)
+    made = fuse(stacked, np.repeat(np.arange(len(keys)), counts))
+    starts = np.searchsorted(made.group, np.arange(len(keys) + 1))
+    fused = {key: made.boxes[starts[n] : starts[n + 1]].tolist() for n, key in enumerate(keys)}
     for image, pairs in groupby(keys, key=lambda key: key[0]):
         for ordinal, key in enumerate(pairs):
             marks, boxes = groups[key]
-            readers = len({mark.reader for mark in marks if mark.reader is not None})
+            detail = {"boxes": len(boxes)}
+            if readers := {mark.reader for mark in marks if mark.reader is not None}:
+                detail["readers"] = len(readers)
             yield Grounding(
                 source="vindr",
                 image_source="vindr",
@@ -188,8 +187,8 @@ def _write_groups(split: Split, groups: dict[tuple[str, str], tuple[list[_Mark],
                 split=split,
                 label=key[1],
                 phrase=None,
-                boxes=encode_boxes([Box(*box) for box in fused.get(key, boxes)]),
-                detail=canonical_json({"boxes": len(boxes), "readers": readers}),
+                boxes=encode_boxes([Box(*box) for box in fused[key]]),
+                detail=canonical_json(detail),
             )
 
 
@@ -206,6 +205,8 @@ def _annotations(layout: Layout, split: Split) -> Iterator[tuple[str, _Mark | Ou
             yield "", Outcome(f"{table.name} row {number}", "failed", "image_id or class_name is blank")
         elif all(corner is None for corner in corners):
             yield image, None
+            if name != NO_FINDING:
+                yield image, Outcome(f"{image} {name} row {number}", "skipped", "a finding without a box")
         elif name == NO_FINDING:
             yield image, Outcome(f"{image} {name} row {number}", "skipped", "a box on a row that says no finding")
         else:
@@ -254,16 +255,18 @@ def _target(layout: Layout, split: Split, name: str) -> Path:
 
 
 def _resolutions(layout: Layout, split: Split) -> dict[str, tuple[int, int]]:
-    """Image id -> (height, width), from the files that prepare writes."""
+    """Image id -> (height, width), from the files that prepare or the published code wrote; ours count first.
+
+    They are no requirement of the layout: what prepare writes itself must not make it read everything again.
+    """
     sizes: dict[str, tuple[int, int]] = {}
-    derived = layout.derived / f"image_resolutions_{split}.json"
-    for path in (layout.found.get(f"resolutions_{split}"), derived):
-        if path is None or not path.is_file():
-            continue
-        for name, size in _read_json(path).items():
-            if not (isinstance(size, list) and len(size) == 2 and all(isinstance(s, int) and s > 0 for s in size)):
-                raise DataError(f"{path}: the size of an image is not [height, width] in pixels.", _HINT)
-            sizes[name] = (size[0], size[1])
+    for folder in (layout.derived, *layout.folders):
+        for name in _either(f"image_resolutions_{split}.json"):
+            path = folder / name
+            for image, size in (_read_json(path) if path.is_file() else {}).items():
+                if not (isinstance(size, list) and len(size) == 2 and all(isinstance(s, int) and s > 0 for s in size)):
+                    raise DataError(f"{path}: the size of an image is not [height, width] in pixels.", _HINT)
+                sizes.setdefault(image, (size[0], size[1]))
     return sizes
 
 
