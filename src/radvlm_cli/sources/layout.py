@@ -100,15 +100,20 @@ class Layout(NamedTuple):
 
 def locate(info: Info, data_dir: Path, derived_dir: Path | None = None) -> Layout:
     """Look for every requirement of `info` below `data_dir`; missing ones are listed, not raised."""
-    folders = tuple(_existing_folders(info, data_dir))
     found: dict[str, Path] = {}
     missing = []
-    for requirement in info.requirements:
-        path = next(_candidates(folders, requirement), None)
-        if path is None:
-            missing.append(requirement)
-        else:
-            found[requirement.name] = path
+    try:
+        folders = tuple(dict.fromkeys(_existing_folders(info, data_dir)))
+        for requirement in info.requirements:
+            path = next(_candidates(folders, requirement), None)
+            if path is None:
+                missing.append(requirement)
+            else:
+                found[requirement.name] = path
+    except PermissionError as error:
+        raise DataError(
+            f"{error.filename} cannot be listed: permission denied.", f"chmod u+rx {error.filename}"
+        ) from error
     return Layout(info, data_dir, derived_dir or data_dir, folders, found, tuple(missing))
 
 
@@ -117,13 +122,17 @@ def _existing_folders(info: Info, data_dir: Path) -> Iterator[Path]:
         base = data_dir / mirror
         if not base.is_dir():
             continue
-        children = {child.name.casefold(): child for child in base.iterdir()}
+        children = sorted(child for child in base.iterdir() if child.is_dir())
         for name in info.folders:
-            folder = children.get(name.casefold())
-            if folder is not None and folder.is_dir():
+            alike = [child for child in children if child.name.casefold() == name.casefold()]
+            for folder in sorted(alike, key=lambda child: child.name != name):
                 yield folder
                 versions = (child for child in folder.iterdir() if child.is_dir() and _VERSION.fullmatch(child.name))
-                yield from sorted(versions, reverse=True)
+                yield from sorted(versions, key=_version, reverse=True)
+
+
+def _version(folder: Path) -> list[int]:
+    return [int(number) for number in folder.name.removeprefix("v").split(".")]
 
 
 def _candidates(folders: tuple[Path, ...], requirement: Requirement) -> Iterator[Path]:

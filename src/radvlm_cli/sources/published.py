@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal, NamedTuple
 
+from radvlm_cli.errors import DataError
 from radvlm_cli.records import Split
 from radvlm_cli.sources.layout import Layout
 
@@ -47,10 +48,11 @@ def filtered_reports(layout: Layout) -> Iterator[GeneratedFile]:
     if layout.info.name not in ("mimic", "chexpert-plus"):
         return
     for folder in _subfolders(layout, _FILTERED):
+        place = layout.relative(folder)
         for entry in _listed(folder, ".txt"):
             key = _study_of(entry.name.removesuffix(".txt"), layout.info.name)
             if key is not None:
-                yield _file(layout, entry, key, "report", None)
+                yield _file(place, entry, key, "report", None)
 
 
 def conversations(layout: Layout) -> Iterator[GeneratedFile]:
@@ -61,8 +63,10 @@ def conversations(layout: Layout) -> Iterator[GeneratedFile]:
     for base in _subfolders(layout, ("conversations",)):
         for split_name, split in _SPLITS.items():
             for kind_name, kind in _KINDS.items():
-                for entry in _listed(base / split_name / kind_name, ".json"):
-                    yield _file(layout, entry, entry.name.removesuffix(".json") + suffix, kind, split)
+                folder = base / split_name / kind_name
+                place = layout.relative(folder)
+                for entry in _listed(folder, ".json"):
+                    yield _file(place, entry, entry.name.removesuffix(".json") + suffix, kind, split)
 
 
 def _study_of(stem: str, source: str) -> str | None:
@@ -88,15 +92,20 @@ def _listed(folder: Path, suffix: str) -> list[os.DirEntry[str]]:
             return sorted((entry for entry in entries if entry.name.endswith(suffix)), key=lambda entry: entry.name)
     except (FileNotFoundError, NotADirectoryError):
         return []
+    except PermissionError as error:
+        raise DataError(f"{folder} cannot be listed: permission denied.", f"chmod u+rx {folder}") from error
 
 
 def _file(
-    layout: Layout,
+    base: str,
     entry: os.DirEntry[str],
     key: str,
     kind: Literal["report", "standard", "grounded"],
     split: Split | None,
 ) -> GeneratedFile:
-    state = entry.stat()
-    path = entry.path[len(os.fspath(layout.data_dir)) + 1 :]
-    return GeneratedFile(key, path, state.st_size, state.st_mtime_ns, kind, split)
+    """`base` is the path of the entry's folder relative to the data folder."""
+    try:
+        state = entry.stat()
+    except OSError:  # a link to nowhere: whoever reads it will say so
+        state = entry.stat(follow_symlinks=False)
+    return GeneratedFile(key, f"{base}/{entry.name}", state.st_size, state.st_mtime_ns, kind, split)
