@@ -40,9 +40,9 @@ def test_fusion_equals_the_package_above_16_boxes_where_its_sort_keeps_ties_in_o
         np.testing.assert_array_equal(fused.boxes[fused.group == number], _oracle(boxes))
 
 
-def test_more_than_16_boxes_are_taken_last_first_on_every_processor() -> None:
+def test_more_than_16_boxes_apart_keep_the_order_of_their_rows_on_every_processor() -> None:
     boxes = np.array([[0.05 * n, 0.1, 0.05 * n + 0.04, 0.3] for n in range(20)])
-    np.testing.assert_array_equal(fuse(boxes, np.zeros(20, np.int64)).boxes, boxes[::-1])
+    np.testing.assert_array_equal(fuse(boxes, np.zeros(20, np.int64)).boxes, boxes)
 
 
 def test_three_readers_of_one_lesion_become_its_mean() -> None:
