@@ -5,13 +5,13 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 from functools import lru_cache
-from pathlib import Path
 from typing import Literal
 
 from radvlm_cli.hashing import canonical_json
 from radvlm_cli.labels import NO_FINDING
 from radvlm_cli.records import Image, Outcome, Report
 from radvlm_cli.sources import Options, Source
+from radvlm_cli.sources.cells import whole
 from radvlm_cli.sources.layout import Info, Layout, Requirement
 from radvlm_cli.sources.presence import presence
 from radvlm_cli.sources.tables import read_table
@@ -67,7 +67,11 @@ _COUNTERPARTS = {
     ),
 }  # fmt: skip
 """PadChest labels with a clear counterpart among the fourteen findings. All others stay unknown, as do findings that
-PadChest does not name: it lists what is present, never what is absent."""
+PadChest does not name: it lists what is present, never what is absent. An image with no counterpart at all has no
+labels: for all we know it is abnormal. `normal` counts only where nothing but it and what is in `_NEUTRAL` is said."""
+
+_NEUTRAL = frozenset(("normal", "", "unchanged", *_COUNTERPARTS["Support Devices"]))
+"""Beside `normal`, what makes a chest no less so; 214 of the 232 rows that add something else add an abnormality."""
 
 _FINDING_OF: dict[str, list[str]] = {}
 for _finding, _names in _COUNTERPARTS.items():
@@ -96,20 +100,21 @@ class PadChest(Source):
     def images(self, layout: Layout, options: Options) -> Iterator[Image | Outcome]:
         """Every row of the table."""
         layout.require()
-        folder = layout.home / "images" if (layout.home / "images").is_dir() else layout.home
-        base = layout.relative(folder)
+        place = _ImageFiles(layout)
         seen: set[str] = set()
         for number, row in enumerate(read_table(layout.path("table"), COLUMNS), 1):
             name, directory, study, patient, date, birth, sex, view, rows, columns, labels = row
-            if name is None or name in seen:
-                reason = "the ImageID is blank" if name is None else "listed twice; the first row counts"
-                yield Outcome(name or f"row {number}", "failed" if name is None else "skipped", reason)
+            problem = _problem(number, name, directory, seen)
+            if problem is not None:
+                yield problem
                 continue
+            assert name is not None
             seen.add(name)
-            findings = _findings(labels) if labels else None
-            if labels and findings is None:
+            names = _label_names(labels) if labels else frozenset[str]()
+            if names is None:
                 yield Outcome(name, "skipped", "the Labels cell is not a list; the labels are unknown")
-            status, reason_ = presence(Path(folder, directory or "", name), options)
+            path = place.path(directory, name)
+            status, reason = presence(layout.data_dir / path, options)
             yield Image(
                 source="padchest",
                 image_id=name,
@@ -118,22 +123,26 @@ class PadChest(Source):
                 split=None,
                 view=view,
                 root="data",
-                path=f"{base}/{directory}/{name}",
-                width=_whole(columns),
-                height=_whole(rows),
+                path=path,
+                width=whole(columns),
+                height=whole(rows),
                 sex=SEX.get(sex),
                 age=age_in_years(date, birth),
-                labels=findings,
+                labels=_findings(names or frozenset()),
                 status=status,
-                reason=reason_,
+                reason=reason,
             )
 
     def reports(self, layout: Layout, options: Options) -> Iterator[Report | Outcome]:
         """One report a study: stemmed Spanish without accents, as PadChest has it."""
         layout.require()
         seen: set[str] = set()
-        for study, patient, text in read_table(layout.path("table"), ["StudyID", "PatientID", "Report"]):
-            if study is None or study in seen:
+        rows = read_table(layout.path("table"), ["StudyID", "PatientID", "Report"])
+        for number, (study, patient, text) in enumerate(rows, 1):
+            if study is None:
+                yield Outcome(f"row {number}", "failed", "the StudyID is blank")
+                continue
+            if study in seen:
                 continue
             seen.add(study)
             if text is None or not text.strip():
@@ -157,25 +166,47 @@ class PadChest(Source):
 
 def age_in_years(study_date: str | None, birth_year: str | None) -> int | None:
     """Age from a date `20140915` and a year `1930.0`, to the year; None if either is unknown."""
-    if not study_date or not birth_year or not study_date[:4].isdigit():
+    studied, born = whole(study_date[:4]) if study_date else None, whole(birth_year)
+    if studied is None or born is None:
         return None
-    try:
-        age = int(study_date[:4]) - int(float(birth_year))
-    except ValueError:
-        return None
-    return age if 0 <= age <= 120 else None
+    return studied - born if 0 <= studied - born <= 120 else None
+
+
+class _ImageFiles:
+    """Where the images lie: in folders with numbers for names, which may lie in one called `images`."""
+
+    def __init__(self, layout: Layout) -> None:
+        found = (folder / "images" for folder in layout.folders)
+        self._base = layout.relative(next((folder for folder in found if folder.is_dir()), layout.home))
+
+    def path(self, directory: str | None, name: str) -> str:
+        """The path below the data folder."""
+        return f"{self._base}/{directory}/{name}" if directory else f"{self._base}/{name}"
+
+
+def _problem(number: int, name: str | None, directory: str | None, seen: set[str]) -> Outcome | None:
+    if name is None:
+        return Outcome(f"row {number}", "failed", "the ImageID is blank")
+    if name in seen:
+        return Outcome(name, "skipped", "listed twice; the first row counts")
+    if "/" in name or "/" in (directory or ""):
+        return Outcome(name, "failed", "the ImageID or ImageDir is not a plain name")
+    return None
 
 
 @lru_cache(maxsize=1 << 14)
-def _findings(labels: str) -> str | None:
-    """Canonical JSON of the findings in a cell like "['normal', ' nodule']"; None if it is not a list."""
+def _label_names(cell: str) -> frozenset[str] | None:
+    """The names in a cell like "['normal', ' nodule']"; None if it is no list of names."""
     try:
-        names = ast.literal_eval(labels)
-        found = {finding: 1 for name in names for finding in _FINDING_OF.get(name.strip(), ())}
-    except (ValueError, SyntaxError, TypeError, AttributeError):
+        names = ast.literal_eval(cell)
+        return frozenset(name.strip() for name in names) if isinstance(names, list) else None
+    except (ValueError, SyntaxError, AttributeError, RecursionError, MemoryError):
         return None
-    return canonical_json(found)
 
 
-def _whole(cell: str | None) -> int | None:
-    return int(float(cell)) if cell and cell.replace(".", "", 1).isdigit() else None
+@lru_cache(maxsize=1 << 14)
+def _findings(names: frozenset[str]) -> str | None:
+    """Canonical JSON of finding -> 1; None where no name has a counterpart."""
+    known = names if names <= _NEUTRAL else names - {"normal"}
+    found = {finding: 1 for name in known for finding in _FINDING_OF.get(name, ())}
+    return canonical_json(found) if found else None
