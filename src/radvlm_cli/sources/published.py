@@ -49,10 +49,11 @@ def filtered_reports(layout: Layout) -> Iterator[GeneratedFile]:
         return
     for folder in _subfolders(layout, _FILTERED):
         place = layout.relative(folder)
-        for entry in _listed(folder, ".txt"):
-            key = _study_of(entry.name.removesuffix(".txt"), layout.info.name)
+        for name in _listed(folder, ".txt"):
+            key = _study_of(name.removesuffix(".txt"), layout.info.name)
             if key is not None:
-                yield _file(place, entry, key, "report", None)
+                size, mtime_ns = _state(f"{folder}/{name}")
+                yield GeneratedFile(key, f"{place}/{name}", size, mtime_ns, "report", None)
 
 
 def conversations(layout: Layout) -> Iterator[GeneratedFile]:
@@ -65,8 +66,10 @@ def conversations(layout: Layout) -> Iterator[GeneratedFile]:
             for kind_name, kind in _KINDS.items():
                 folder = base / split_name / kind_name
                 place = layout.relative(folder)
-                for entry in _listed(folder, ".json"):
-                    yield _file(place, entry, entry.name.removesuffix(".json") + suffix, kind, split)
+                for name in _listed(folder, ".json"):
+                    size, mtime_ns = _state(f"{folder}/{name}")
+                    key = name.removesuffix(".json") + suffix
+                    yield GeneratedFile(key, f"{place}/{name}", size, mtime_ns, kind, split)
 
 
 def _study_of(stem: str, source: str) -> str | None:
@@ -85,27 +88,21 @@ def _subfolders(layout: Layout, names: tuple[str, ...]) -> Iterator[Path]:
                 yield folder / name
 
 
-def _listed(folder: Path, suffix: str) -> list[os.DirEntry[str]]:
-    """The files of a folder with this suffix, by name; none if there is no such folder."""
+def _listed(folder: Path, suffix: str) -> list[str]:
+    """The names of a folder's files with this suffix, sorted; none if there is no such folder."""
     try:
         with os.scandir(folder) as entries:
-            return sorted((entry for entry in entries if entry.name.endswith(suffix)), key=lambda entry: entry.name)
+            return sorted(entry.name for entry in entries if entry.name.endswith(suffix))
     except (FileNotFoundError, NotADirectoryError):
         return []
     except PermissionError as error:
         raise DataError(f"{folder} cannot be listed: permission denied.", f"chmod u+rx {folder}") from error
 
 
-def _file(
-    base: str,
-    entry: os.DirEntry[str],
-    key: str,
-    kind: Literal["report", "standard", "grounded"],
-    split: Split | None,
-) -> GeneratedFile:
-    """`base` is the path of the entry's folder relative to the data folder."""
+def _state(path: str) -> tuple[int, int]:
+    """Bytes and time of a file."""
     try:
-        state = entry.stat()
+        state = os.stat(path)
     except OSError:  # a link to nowhere: whoever reads it will say so
-        state = entry.stat(follow_symlinks=False)
-    return GeneratedFile(key, f"{base}/{entry.name}", state.st_size, state.st_mtime_ns, kind, split)
+        state = os.lstat(path)
+    return state.st_size, state.st_mtime_ns
