@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
+_MOST = 1_000_000
+"""More than any age, year or number of pixels; SQLite takes no number of any length."""
+
 
 def whole(cell: str | None) -> int | None:
-    """`1930.0` -> 1930; None for a blank cell, and for one that is no number."""
+    """`1930.0` -> 1930; None for a blank cell, and for one that is no number from 0 to a million."""
+    if not cell:
+        return None
     try:
-        return int(float(cell)) if cell else None
+        number = int(float(cell))
     except (ValueError, OverflowError):
         return None
+    return number if 0 <= number <= _MOST else None
+
+
+def is_junk(cell: str | None) -> bool:
+    """Whether a cell that should hold such a number holds something else."""
+    return bool(cell) and whole(cell) is None

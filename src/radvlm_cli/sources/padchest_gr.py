@@ -12,6 +12,7 @@ from radvlm_cli.hashing import canonical_json
 from radvlm_cli.records import Box, Grounding, Image, Outcome, Split
 from radvlm_cli.sources import Conversion, Images, Options, Source
 from radvlm_cli.sources.boxes import encode_boxes, normalise
+from radvlm_cli.sources.cells import is_junk, whole
 from radvlm_cli.sources.layout import Info, Layout, Requirement
 from radvlm_cli.sources.padchest import SEX, TABLE, age_in_years
 from radvlm_cli.sources.presence import presence
@@ -21,6 +22,9 @@ _SPLITS: dict[str | None, Split] = {"train": "train", "validation": "validation"
 _FOLDERS = ("Padchest_GR_files/PadChest_GR", "PadChest_GR", "images_grounding")
 CONVERTED = "images_grounding_jpg"
 """Folder of the 8-bit JPEGs, below the dataset's derived folder. Not a name of the official release."""
+_DETAIL = ("abnormal", "labels", "locations", "progression", "sentence_es", "extra_boxes")
+_FAR_OUTSIDE = 2.0
+"""Corners are shares of the image. One beyond this is none: clipping it would give a box that nobody drew."""
 
 INFO = Info(
     name="padchest-gr",
@@ -67,7 +71,12 @@ class PadChestGr(Source):
             status, reason = presence(target, options)
             if status == "missing":
                 reason = "not converted yet" if _original(layout, name) else "image file not found"
-            view, width, height = known.get(name, (None, None, None))
+            if known and name not in known:
+                yield Outcome(f"{name} projection", "skipped", "PadChest's label table lacks it: no projection")
+            view, columns, rows = known.get(name, (None, None, None))
+            for what, cell in (("width", columns), ("height", rows), ("year of birth", row.birth)):
+                if is_junk(cell):
+                    yield Outcome(f"{name} {what}", "skipped", f"the {what} is not a number; it is unknown")
             yield Image(
                 source="padchest-gr",
                 image_id=name,
@@ -77,8 +86,8 @@ class PadChestGr(Source):
                 view=view,
                 root="derived",
                 path=layout.relative_derived(target),
-                width=width,
-                height=height,
+                width=whole(columns),
+                height=whole(rows),
                 sex=SEX.get(row.sex),
                 age=age_in_years(row.date, row.birth),
                 labels=None,
@@ -88,10 +97,7 @@ class PadChestGr(Source):
 
     def conversions(self, layout: Layout, options: Options) -> Iterator[Conversion]:
         """Every image of the master table whose PNG is there."""
-        master: dict[str, _Row] = {}
-        for _ in _read_master(layout.path("master"), master):
-            continue  # told among the images
-        for name in master:
+        for name in _told_master(layout):
             original = _original(layout, name)
             if original is not None:
                 yield Conversion(name, original, _target(layout, name))
@@ -99,24 +105,24 @@ class PadChestGr(Source):
     def groundings(self, layout: Layout, options: Options, images: Images) -> Iterator[Grounding | Outcome]:
         """One per finding sentence; those without a box too (boxes `[]`): a dialogue wants the normal ones as well."""
         layout.require()
-        master: dict[str, _Row] = {}
-        for _ in _read_master(layout.path("master"), master):
-            continue  # told among the images
+        master = {name: row for name, row in _told_master(layout).items() if name in images}
         seen: set[str] = set()
         for number, record in enumerate(_read_findings(layout.path("findings")), 1):
             name = record.get("ImageID") if isinstance(record, dict) else None
-            problem = _problem(name, record, images, seen)
+            problem = _problem(name, record, master, seen)
             if problem is not None:
-                yield Outcome(str(name or f"record {number}"), "failed", problem)
+                yield Outcome(name if isinstance(name, str) and name else f"record {number}", "failed", problem)
                 continue
             seen.add(str(name))
             yield from _ground(str(name), record["findings"], master[str(name)].split)
+        for name in sorted(master.keys() - seen):
+            yield Outcome(name, "skipped", "the image has no grounded report")
 
 
-def _problem(name: Any, record: Any, images: Images, seen: set[str]) -> str | None:
-    if not name:
+def _problem(name: Any, record: Any, master: dict[str, _Row], seen: set[str]) -> str | None:
+    if not name or not isinstance(name, str):
         return "the record has no ImageID"
-    if name not in images:
+    if name not in master:
         return "the image is not in the master table"
     if name in seen:
         return "listed twice; the first record counts"
@@ -129,22 +135,19 @@ def _problem(name: Any, record: Any, images: Images, seen: set[str]) -> str | No
 def _ground(name: str, findings: list[dict[str, Any]], split: Split) -> Iterator[Grounding | Outcome]:
     ordinal = 0
     for number, finding in enumerate(findings):
-        phrase = (finding.get("sentence_en") or "").strip()
-        if not phrase:
-            yield Outcome(f"{name} finding {number}", "skipped", "the English sentence is blank")
+        item = f"{name} finding {number}"
+        detail = {key: finding[key] for key in _DETAIL if finding.get(key) not in (None, [])}
+        phrase, labels, problem = _wording(finding, detail)
+        if problem is not None:
+            yield Outcome(item, "failed" if phrase else "skipped", problem)
             continue
         boxes: list[Box] = []
         for place, corners in enumerate(finding.get("boxes") or []):
             made = _box(corners)
             if isinstance(made, str):
-                yield Outcome(f"{name} finding {number} box {place}", "skipped", f"box {made}")
+                yield Outcome(f"{item} box {place}", "skipped", f"box {made}")
             else:
                 boxes.append(made)
-        labels = finding.get("labels") or []
-        detail = {
-            key: value for key in ("abnormal", "labels", "locations", "progression", "sentence_es", "extra_boxes")
-            if (value := finding.get(key)) not in (None, [])
-        }  # fmt: skip
         yield Grounding(
             source="padchest-gr",
             image_source="padchest-gr",
@@ -160,14 +163,41 @@ def _ground(name: str, findings: list[dict[str, Any]], split: Split) -> Iterator
         ordinal += 1
 
 
+def _wording(finding: dict[str, Any], detail: dict[str, Any]) -> tuple[str, list[str], str | None]:
+    """Sentence and labels of a finding, and what is wrong with it."""
+    sentence, labels, boxes = (finding.get(key) for key in ("sentence_en", "labels", "boxes"))
+    phrase = sentence.strip() if isinstance(sentence, str) else ""
+    if not phrase:
+        return "", [], "the English sentence is blank"
+    if not isinstance(boxes or [], list):
+        return phrase, [], "the boxes are not a list"
+    if not isinstance(labels or [], list) or not all(isinstance(label, str) for label in labels or []):
+        return phrase, [], "the labels are not a list of names"
+    try:
+        canonical_json([phrase, detail]).encode()
+    except ValueError:  # the store takes neither
+        return phrase, [], "it holds NaN, or text that is not Unicode"
+    return phrase, labels or [], None
+
+
 def _box(corners: Any) -> Box | str:
     """A valid box, or what is wrong with it. PadChest-GR's corners are 0-1 already."""
-    try:
-        x_min, y_min, x_max, y_max = (float(corner) for corner in corners)
-    except (TypeError, ValueError):
+    numbers = isinstance(corners, list) and all(type(corner) in (int, float) for corner in corners)
+    if not numbers or len(corners) != 4:
         return "not four numbers"
+    x_min, y_min, x_max, y_max = corners
+    if max(map(abs, corners)) > _FAR_OUTSIDE:
+        return "in pixels, or far outside the image"
     made = normalise(x_min, y_min, x_max, y_max, 1, 1)
     return made.box if made.box is not None else str(made.problem)
+
+
+def _told_master(layout: Layout) -> dict[str, _Row]:
+    """The master table; what is wrong with it is told among the images."""
+    master: dict[str, _Row] = {}
+    for _ in _read_master(layout.path("master"), master):
+        continue
+    return master
 
 
 def _read_master(path: Path, master: dict[str, _Row]) -> Iterator[Outcome]:
@@ -176,6 +206,8 @@ def _read_master(path: Path, master: dict[str, _Row]) -> Iterator[Outcome]:
     for number, (name, study, patient, split, birth, sex, date) in enumerate(read_table(path, columns), 1):
         if name is None:
             yield Outcome(f"{path.name} row {number}", "failed", "the ImageID is blank")
+        elif "/" in name:
+            yield Outcome(name, "failed", "the ImageID is not a plain name")
         elif split not in _SPLITS:
             yield Outcome(name, "failed", "the split is none of train, validation and test")
         elif name not in master:
@@ -184,22 +216,18 @@ def _read_master(path: Path, master: dict[str, _Row]) -> Iterator[Outcome]:
             yield Outcome(name, "failed", "listed in two splits; the first row counts")
 
 
-def _projections(layout: Layout, wanted: set[str]) -> dict[str, tuple[str | None, int | None, int | None]]:
-    """Projection and size of the wanted images from PadChest's own table, where that is there."""
+def _projections(layout: Layout, wanted: set[str]) -> dict[str, tuple[str | None, str | None, str | None]]:
+    """Projection, columns and rows, as cells, of the wanted images from PadChest's own table, where that is there."""
     if "padchest" not in layout.found:
         return {}
     rows = read_table(layout.path("padchest"), ["ImageID", "Projection", "Columns_DICOM", "Rows_DICOM"])
-    return {
-        name: (view, int(columns) if columns else None, int(height) if height else None)
-        for name, view, columns, height in rows
-        if name in wanted
-    }
+    return {name: (view, columns, height) for name, view, columns, height in rows if name in wanted}
 
 
 def _read_findings(path: Path) -> list[Any]:
     try:
         records = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise DataError(
             f"{path} cannot be read as JSON; it may be cut short.", f"Obtain it again from {INFO.obtain}"
         ) from error
