@@ -31,7 +31,11 @@ from pydicom.uid import (
     HTJ2KLossless,
     HTJ2KLosslessRPCL,
     JPEG2000Lossless,
-    JPEGLSTransferSyntaxes,
+    JPEGBaseline8Bit,
+    JPEGExtended12Bit,
+    JPEGLSLossless,
+    JPEGLSNearLossless,
+    RLELossless,
 )
 
 from radvlm_cli.files import atomic_write
@@ -43,6 +47,15 @@ from radvlm_cli.sources.voi import Encoding, encoding_of, grey_levels, grey_tabl
 _WAVELET = (JPEG2000Lossless, JPEG2000, HTJ2KLossless, HTJ2KLosslessRPCL, HTJ2K)
 _MONOCHROME = ("MONOCHROME1", "MONOCHROME2")
 _COLOUR = ("RGB", "YBR_FULL", "YBR_FULL_422", "YBR_PARTIAL_420", "YBR_ICT", "YBR_RCT")
+_DECODERS = {
+    JPEGBaseline8Bit: "pillow",
+    JPEGExtended12Bit: "pillow",
+    JPEGLSLossless: "pyjpegls",
+    JPEGLSNearLossless: "pyjpegls",
+    RLELossless: "pydicom",
+    **dict.fromkeys(_WAVELET, "pylibjpeg"),
+}
+"""Where there is a choice, not pydicom's: gdcm ends the process at some damaged files, and so does Rust's RLE."""
 _QUALITY = 95
 _MOST_PIXELS = 100_000_000
 """Several times the largest radiograph: a damaged header must not fill the memory."""
@@ -140,10 +153,13 @@ def _read_grey(source: Path, header: FileDataset, wanted: tuple[int, int]) -> _D
         raise Unreadable("no PixelData element, or an empty one")
     if "PhotometricInterpretation" not in header:
         raise Unreadable("the header has no PhotometricInterpretation: black and white cannot be told apart")
-    if header.PhotometricInterpretation not in _MONOCHROME:
+    samples = header.get("SamplesPerPixel", 1)
+    if header.PhotometricInterpretation in _COLOUR and samples == 3:
         return _Decoded(_colour_to_grey(dataset, syntax), 0)
-    if header.get("SamplesPerPixel", 1) != 1:
-        raise Unreadable("the header says both grey and several samples per pixel")
+    if header.PhotometricInterpretation not in _MONOCHROME or samples != 1:
+        raise Unreadable(
+            f"the photometric interpretation {header.PhotometricInterpretation} with {samples} samples is not supported"
+        )
     stored = _from_wavelet(dataset, wanted) if syntax in _WAVELET else _from_bytes(dataset, syntax)
     if stored is not None:
         return _Decoded(look_up(grey_table(header, stored.encoding, stored.words), stored.words), stored.halvings)
@@ -198,9 +214,10 @@ def _from_bytes(dataset: FileDataset, syntax: UID) -> _Stored | None:
 def _decode(dataset: FileDataset, syntax: UID) -> NDArray[Any]:
     """Decode with whichever library knows the syntax; colours come as RGB."""
     try:
-        # pydicom would take gdcm first, which needs 1.7 times as long for JPEG-LS.
-        return pixel_array(dataset, decoding_plugin="pyjpegls" if syntax in JPEGLSTransferSyntaxes else "")
-    except (RuntimeError, ValueError, NotImplementedError) as error:
+        return pixel_array(dataset, decoding_plugin=_DECODERS.get(syntax, ""))
+    except MemoryError:
+        raise
+    except Exception as error:
         raise Unreadable(f"{syntax.name}: the pixel data is damaged, or of a kind that no decoder knows") from error
 
 
