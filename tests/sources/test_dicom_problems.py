@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pydicom.data
 import pytest
 from pydicom import Dataset, dcmwrite
 from pydicom.encaps import encapsulate, get_frame
@@ -77,6 +78,7 @@ HEADER_INTACT = [
     (damaged(video), "transfer syntax"),
     (setting(NumberOfFrames=2), "several frames"),
     (without("PhotometricInterpretation"), "PhotometricInterpretation"),
+    (setting(PhotometricInterpretation="PALETTE COLOR"), "photometric"),
     (setting(SamplesPerPixel=3), "sample"),
     (setting(BitsStored=17), "bit numbers"),
     (setting(BitsStored=0), "bit numbers"),
@@ -161,3 +163,18 @@ def test_a_full_disk_is_an_error_and_not_a_bad_file(tmp_path: Path, monkeypatch:
     monkeypatch.setattr(Path, "open", lambda *_args, **_options: Full())
     with pytest.raises(DataError, match="No space left on device"):
         convert(source, tmp_path / "target.jpg")
+
+
+@pytest.mark.parametrize("name", ["MR_small_RLE", "SC_rgb_rle", "SC_rgb_jpeg", "SC_rgb_jls_lossy_line", "JPEG2000"])
+def test_damaged_frames_of_every_decoder_never_raise(tmp_path: Path, name: str) -> None:
+    content = (Path(pydicom.data.__file__).parent / "test_files" / f"{name}.dcm").read_bytes()
+    pixels = content.rindex(b"\xe0\x7f\x10\x00")
+    rng = np.random.default_rng(5)
+    path = tmp_path / "patient123.dicom"
+    for _ in range(60):
+        damaged = bytearray(content)
+        for position in rng.integers(pixels, len(content), 6):
+            damaged[position] = rng.integers(256)
+        path.write_bytes(damaged)
+        result = convert(path, tmp_path / "target.jpg")
+        assert (result.problem is None) == (result.sha256 is not None)

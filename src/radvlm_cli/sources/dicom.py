@@ -246,4 +246,4 @@ def _explain(error: Exception) -> str:
         return "the file is cut short"
     if isinstance(error, OSError) and error.strerror:
         return f"the file cannot be read: {error.strerror}"
-    return "the pixel data cannot be decoded"
+    return "the file is damaged: its header or its pixel data cannot be read"
