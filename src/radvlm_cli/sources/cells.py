@@ -4,6 +4,7 @@ from __future__ import annotations
 
 _MOST = 1_000_000
 """More than any age, year or number of pixels; SQLite takes no number of any length."""
+_OLDEST = 120
 
 
 def whole(cell: str | None) -> int | None:
@@ -15,6 +16,12 @@ def whole(cell: str | None) -> int | None:
     except (ValueError, OverflowError):
         return None
     return number if 0 <= number <= _MOST else None
+
+
+def years(cell: str | None) -> int | None:
+    """An age; None for a blank cell, and for one that is no number from 0 to 120."""
+    number = whole(cell)
+    return number if number is not None and number <= _OLDEST else None
 
 
 def is_junk(cell: str | None) -> bool:

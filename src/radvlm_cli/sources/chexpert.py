@@ -9,14 +9,15 @@ from typing import Literal
 
 from radvlm_cli.records import Image, Outcome, Split
 from radvlm_cli.sources import Options, Source
-from radvlm_cli.sources.cells import whole
+from radvlm_cli.sources.cells import years
 from radvlm_cli.sources.labels import label_columns, labels_json
 from radvlm_cli.sources.layout import Info, Layout, Requirement
 from radvlm_cli.sources.presence import presence
 from radvlm_cli.sources.tables import read_header, read_table
 
 _RELEASE = re.compile(r"^CheXpert-v1\.0(-small)?/")
-_PATIENT = re.compile(r"patient\d+")
+_IMAGE = re.compile(r"[a-z]+/(patient[0-9]+)/study[0-9]+/[^/]+")
+_DEMOGRAPHICS = ("Sex", "Age", "AP/PA", "Frontal/Lateral")
 _INNER = ("", "CheXpert-v1.0", "CheXpert-v1.0-small", "CheXpert")
 SEX: dict[str | None, Literal["F", "M"]] = {"Female": "F", "Male": "M"}
 
@@ -66,8 +67,8 @@ def strip_release(path: str) -> str:
 
 def patient_of(path: str) -> str | None:
     """The patient of `train/patient00001/study1/view1_frontal.jpg`; None for a path of another shape."""
-    patient = _PATIENT.search(path)
-    return patient.group() if patient is not None and path.count("/") == 3 else None
+    match = _IMAGE.fullmatch(path)
+    return match[1] if match is not None else None
 
 
 def _read_split(layout: Layout, table: Path, split: Split, options: Options) -> Iterator[Image | Outcome]:
@@ -76,18 +77,22 @@ def _read_split(layout: Layout, table: Path, split: Split, options: Options) -> 
         yield Outcome(table.name, "skipped", "study-level labels without image paths; use test_labels.csv")
         return
     columns = tuple(label_columns(header))
+    needed = _DEMOGRAPHICS if split == "train" else ()  # test labels come without
+    rest = () if needed else _DEMOGRAPHICS
     place = ImageFiles(layout, split)
     seen: set[str] = set()
-    for row in read_table(table, ["Path", *columns], optional=["Sex", "Age", "AP/PA", "Frontal/Lateral"]):
+    for number, row in enumerate(read_table(table, ("Path", *columns, *needed), optional=rest), 1):
         path = strip_release(row[0]) if row[0] else None
         labels = labels_json(columns, row[1 : len(columns) + 1])
-        problem = _problem(table, path, labels, seen)
+        problem = _problem(f"{table.name} row {number}", path, labels, seen)
         if problem is not None:
             yield problem
             continue
         assert path is not None
         seen.add(path)
         sex, age, projection, side = row[len(columns) + 1 :]
+        if age and years(age) is None:
+            yield Outcome(f"{path} age", "skipped", "the age is not a number of years; it is unknown")
         file = place.path(path)
         status, reason = presence(f"{place.folder}/{file}", options)
         yield Image(
@@ -102,16 +107,16 @@ def _read_split(layout: Layout, table: Path, split: Split, options: Options) -> 
             width=None,
             height=None,
             sex=SEX.get(sex),
-            age=whole(age) or None,  # 0 is CheXpert's unknown
+            age=years(age) or None,  # 0 is CheXpert's unknown
             labels=labels,
             status=status,
             reason=reason,
         )
 
 
-def _problem(table: Path, path: str | None, labels: str | None, seen: set[str]) -> Outcome | None:
+def _problem(row: str, path: str | None, labels: str | None, seen: set[str]) -> Outcome | None:
     if path is None:
-        return Outcome(f"{table.name} without path", "failed", "the Path cell is blank")
+        return Outcome(row, "failed", "the Path cell is blank")
     if patient_of(path) is None:
         return Outcome(path, "failed", "the path is not split/patient/study/view")
     if path in seen:

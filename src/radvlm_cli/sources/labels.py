@@ -11,8 +11,9 @@ _VALUES = {"1.0": 1, "1": 1, "0.0": 0, "0": 0, "-1.0": -1, "-1": -1}
 
 
 def label_columns(header: list[str]) -> list[str]:
-    """The columns of a table that are among the fourteen findings, under any of their names."""
-    return [name for name in header if ALIASES.get(name, name) in FINDINGS]
+    """The table's column for each of the fourteen findings; its own name if there is none, for the reader to miss."""
+    aliases = {finding: alias for alias, finding in ALIASES.items() if alias in header}
+    return [finding if finding in header else aliases.get(finding, finding) for finding in FINDINGS]
 
 
 @lru_cache(maxsize=1 << 16)
