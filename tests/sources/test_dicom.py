@@ -1,5 +1,6 @@
 """DICOM files become the grey JPEG that pydicom's own, slower functions would give; bad ones become a problem."""
 
+import io
 import warnings
 from pathlib import Path
 
@@ -214,3 +215,28 @@ def test_no_file_that_ships_with_pydicom_raises_and_most_grey_ones_are_converted
     results = [convert(path, tmp_path / "target.jpg") for path in sorted(folder.rglob("*.dcm"))]
     assert sum(result.problem is None for result in results) > 60
     assert all(result.width for result in results if result.problem is None)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "693_J2KI",
+        "CT_small",
+        "JPEG2000",
+        "JPEGLSNearLossless_16",
+        "MR_small_bigendian",
+        "MR_small_RLE",
+        "examples_overlay",
+        "image_dfl",
+        "liver_1frame",
+        "rtdose_1frame",
+    ],
+)
+@pytest.mark.filterwarnings("ignore")
+def test_grey_files_that_ship_with_pydicom_have_the_grey_levels_that_it_gives(tmp_path: Path, name: str) -> None:
+    shipped = Path(pydicom.data.__file__).parent / "test_files" / f"{name}.dcm"
+    source = tmp_path / "a.dicom"
+    source.write_bytes(shipped.read_bytes())
+    expected = io.BytesIO()
+    Pillow.fromarray(by_pydicom(source).round().clip(0, 255).astype(np.uint8)).save(expected, "JPEG", quality=95)
+    assert np.abs(converted(source) - np.asarray(Pillow.open(expected)).astype(int)).max() <= 2
