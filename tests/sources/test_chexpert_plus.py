@@ -246,12 +246,14 @@ def test_a_bad_row_ends_as_an_outcome_and_the_rest_goes_on(
     assert len(reports(locate(INFO, home.parent))[0]) == 2
 
 
-@pytest.mark.parametrize("age", ["unknown", "inf", "1e999"])
-def test_an_age_that_is_no_number_is_unknown(home: Path, age: str) -> None:
-    assert images(write(home, [ROWS[0] | {"age": age}]))[0][0].age is None
-
-
 def test_a_missing_column_is_named(home: Path) -> None:
     write_csv(home / TABLE, [c for c in COLUMNS if c != "section_impression"], [])
     with pytest.raises(DataError, match="'section_impression' is missing"):
         reports(locate(INFO, home.parent))
+
+
+@pytest.mark.parametrize("age", ["old", "-1", "1e999", "200"])
+def test_an_age_that_is_none_is_unknown_and_told(home: Path, age: str) -> None:
+    found, outcomes = images(write(home, [ROWS[0] | {"age": age}]))
+    assert found[0].age is None
+    assert outcomes == [Outcome(f"{FRONTAL} age", "skipped", "the age is not a number of years; it is unknown")]

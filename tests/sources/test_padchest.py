@@ -232,3 +232,12 @@ def test_a_missing_table_and_a_missing_column_are_named(tmp_path: Path) -> None:
     write_csv(tmp_path / "PadChest" / TABLE, [name for name in COLUMNS if name != "Projection"], [{"ImageID": "a"}])
     with pytest.raises(DataError, match="'Projection' is missing"):
         images(locate(INFO, tmp_path))
+
+
+def test_a_number_that_is_none_is_unknown_and_told(tmp_path: Path) -> None:
+    row = {"Rows_DICOM": "high", "Columns_DICOM": "1e99", "PatientBirth": "?", "StudyDate_DICOM": "yesterday"}
+    (image,), outcomes = images(write(tmp_path, row))
+    assert (image.width, image.height, image.age) == (None, None, None)
+    assert [outcome.item for outcome in outcomes] == [
+        f"{NAME} {what}" for what in ("width", "height", "birth year", "study year")
+    ]

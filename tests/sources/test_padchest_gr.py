@@ -89,7 +89,7 @@ def test_a_number_that_is_none_is_unknown_and_told(tmp_path: Path, junk: str) ->
     assert (image.width, image.height, image.age) == (100, None, None)
     assert outcomes == [
         Outcome(f"{FIRST} height", "skipped", "the height is not a number; it is unknown"),
-        Outcome(f"{FIRST} year of birth", "skipped", "the year of birth is not a number; it is unknown"),
+        Outcome(f"{FIRST} birth year", "skipped", "the birth year is not a number; it is unknown"),
     ]
 
 

@@ -14,7 +14,8 @@ class Normalised(NamedTuple):
 
     box: Box | None
     problem: str | None
-    """None, or `outside the image`, `zero area`, `not a number`; a box that was clipped is kept without remark."""
+    """None, or `outside the image`, `zero area`, `not a number`, `on an image without size`; a box that was clipped
+    is kept without remark."""
     clipped: bool
 
 
@@ -22,15 +23,17 @@ def normalise(x_min: float, y_min: float, x_max: float, y_max: float, width: flo
     """Clip pixel corners to an image of `width` x `height` pixels and scale them to 0-1.
 
     Corners in the wrong order are not mended: they are a zero area. For boxes that are normalised already pass
-    width and height 1.
+    width and height 1. An area too small for the six decimals of the store is none.
     """
+    if not (width > 0 and height > 0):
+        return Normalised(None, "on an image without size", False)
     corners = (x_min / width, y_min / height, x_max / width, y_max / height)
     if not all(abs(c) < float("inf") for c in corners):
         return Normalised(None, "not a number", False)
     if corners[0] >= 1 or corners[1] >= 1 or corners[2] <= 0 or corners[3] <= 0:
         return Normalised(None, "outside the image", False)
-    box = Box(*(min(max(c, 0.0), 1.0) for c in corners))
-    if box.x_max <= box.x_min or box.y_max <= box.y_min:
+    box = Box(*(min(max(0.0, c), 1.0) for c in corners))  # max(0.0, -0.0) is 0.0, the other way round it is -0.0
+    if round(box.x_max, 6) <= round(box.x_min, 6) or round(box.y_max, 6) <= round(box.y_min, 6):
         return Normalised(None, "zero area", False)
     return Normalised(box, None, box != corners)
 

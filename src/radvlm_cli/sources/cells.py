@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+
+from radvlm_cli.records import Outcome
+
 _MOST = 1_000_000
 """More than any age, year or number of pixels; SQLite takes no number of any length."""
 _OLDEST = 120
@@ -22,6 +26,13 @@ def years(cell: str | None) -> int | None:
     """An age; None for a blank cell, and for one that is no number from 0 to 120."""
     number = whole(cell)
     return number if number is not None and number <= _OLDEST else None
+
+
+def junk(item: str, cells: Mapping[str, str | None]) -> Iterator[Outcome]:
+    """One outcome for each of an item's cells, by what it holds, that should be a number and is not."""
+    for what, cell in cells.items():
+        if is_junk(cell):
+            yield Outcome(f"{item} {what}", "skipped", f"the {what} is not a number; it is unknown")
 
 
 def is_junk(cell: str | None) -> bool:

@@ -10,7 +10,7 @@ from radvlm_cli.errors import DataError
 from radvlm_cli.labels import FINDINGS
 from radvlm_cli.records import Image, Outcome, Report, Split
 from radvlm_cli.sources import Options, Source
-from radvlm_cli.sources.cells import whole
+from radvlm_cli.sources.cells import years
 from radvlm_cli.sources.chexpert import INFO as CHEXPERT
 from radvlm_cli.sources.chexpert import SEX, ImageFiles, patient_of
 from radvlm_cli.sources.labels import labels_json
@@ -74,6 +74,9 @@ class CheXpertPlus(Source):
                 yield problem
                 continue
             seen.add(str(row[0]))
+            age = row[_COLUMNS.index("age")]
+            if age and years(age) is None:
+                yield Outcome(f"{row[0]} age", "skipped", "the age is not a number of years; it is unknown")
             yield _image(row, places, labels.pop(str(row[0]), None))
         if labels:
             yield Outcome("labels", "skipped", f"{len(labels):,} label rows name no image of the report table")
@@ -159,7 +162,7 @@ def _image(row: Row, places: _Places, labels: str | None) -> Image:
         width=None,
         height=None,
         sex=SEX.get(sex),
-        age=whole(age),
+        age=years(age),
         labels=labels,
         status=status,
         reason=reason,

@@ -11,7 +11,7 @@ from radvlm_cli.hashing import canonical_json
 from radvlm_cli.labels import NO_FINDING
 from radvlm_cli.records import Image, Outcome, Report
 from radvlm_cli.sources import Options, Source
-from radvlm_cli.sources.cells import whole
+from radvlm_cli.sources.cells import junk, whole
 from radvlm_cli.sources.layout import Info, Layout, Requirement
 from radvlm_cli.sources.presence import presence
 from radvlm_cli.sources.tables import read_table
@@ -113,6 +113,10 @@ class PadChest(Source):
             names = _label_names(labels) if labels else frozenset[str]()
             if names is None:
                 yield Outcome(name, "skipped", "the Labels cell is not a list; the labels are unknown")
+            width, height, age = whole(columns), whole(rows), age_in_years(date, birth)
+            if None in (width, height, age):
+                year = date[:4] if date else None
+                yield from junk(name, {"width": columns, "height": rows, "birth year": birth, "study year": year})
             path = place.path(directory, name)
             status, reason = presence(layout.data_dir / path, options)
             yield Image(
@@ -124,10 +128,10 @@ class PadChest(Source):
                 view=view,
                 root="data",
                 path=path,
-                width=whole(columns),
-                height=whole(rows),
+                width=width,
+                height=height,
                 sex=SEX.get(sex),
-                age=age_in_years(date, birth),
+                age=age,
                 labels=_findings(names or frozenset()),
                 status=status,
                 reason=reason,

@@ -12,7 +12,7 @@ from radvlm_cli.hashing import canonical_json
 from radvlm_cli.records import Box, Grounding, Image, Outcome, Split
 from radvlm_cli.sources import Conversion, Images, Options, Source
 from radvlm_cli.sources.boxes import encode_boxes, normalise
-from radvlm_cli.sources.cells import is_junk, whole
+from radvlm_cli.sources.cells import junk, whole
 from radvlm_cli.sources.layout import Info, Layout, Requirement
 from radvlm_cli.sources.padchest import SEX, TABLE, age_in_years
 from radvlm_cli.sources.presence import presence
@@ -74,9 +74,7 @@ class PadChestGr(Source):
             if known and name not in known:
                 yield Outcome(f"{name} projection", "skipped", "PadChest's label table lacks it: no projection")
             view, columns, rows = known.get(name, (None, None, None))
-            for what, cell in (("width", columns), ("height", rows), ("year of birth", row.birth)):
-                if is_junk(cell):
-                    yield Outcome(f"{name} {what}", "skipped", f"the {what} is not a number; it is unknown")
+            yield from junk(name, {"width": columns, "height": rows, "birth year": row.birth})
             yield Image(
                 source="padchest-gr",
                 image_id=name,
