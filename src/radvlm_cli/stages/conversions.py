@@ -40,8 +40,8 @@ _ARTIFACT_SQL = (
     "key=excluded.key, sha256=excluded.sha256, bytes=excluded.bytes, mtime_ns=excluded.mtime_ns, run_id=excluded.run_id"
 )
 _IMAGE_SQL = (
-    "UPDATE image SET width=coalesce(?, width), height=coalesce(?, height), status=?, reason=?, run_id=? "
-    "WHERE source=? AND image_id=?"
+    "UPDATE image SET width=coalesce(?1, width), height=coalesce(?2, height), status=?3, reason=?4, run_id=?5 "
+    "WHERE source=?6 AND image_id=?7 AND (status, reason, width) IS NOT (?3, ?4, coalesce(?1, width))"
 )
 _OUTCOME_SQL = (
     "INSERT OR REPLACE INTO outcome (stage, subject, step, item, status, reason, run_id) "

@@ -132,7 +132,7 @@ class ParquetWriter:
         self._writer.write_batch(pa.RecordBatch.from_arrays(arrays, schema=_SCHEMA))
 
     def finish(self) -> None:
-        """Write the footer."""
+        """Write the footer; a second time does nothing."""
         self._writer.close()
 
 
@@ -143,7 +143,9 @@ def dataset_writers(paths: dict[str, Path]) -> Iterator[list[Writer]]:
         writers: list[Writer] = []
         for name, path in paths.items():
             if name == "parquet":
-                writers.append(ParquetWriter(stack.enter_context(atomic_write(path, "wb"))))
+                table = ParquetWriter(stack.enter_context(atomic_write(path, "wb")))
+                stack.callback(table.finish)  # also where the build stops: before its stream is closed
+                writers.append(table)
             else:
                 stream = stack.enter_context(atomic_write(path))
                 writers.append(LlavaWriter(stream) if name == "llava" else MessagesWriter(stream))

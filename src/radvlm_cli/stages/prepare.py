@@ -31,7 +31,16 @@ READER_VERSION = 1
 T = TypeVar("T")
 
 _IMAGE_SQL = upsert_sql(
-    tables.Image, [*Image._fields, "run_id"], ["source", "image_id"], keep_if_null=["width", "height"]
+    tables.Image,
+    [*Image._fields, "run_id"],
+    ["source", "image_id"],
+    keep={
+        "width": "excluded.width IS NULL",
+        "height": "excluded.height IS NULL",
+        # An image that could not be converted has no file either; conversion is tried again all the same.
+        "status": "excluded.status = 'missing' AND image.status = 'failed'",
+        "reason": "excluded.status = 'missing' AND image.status = 'failed'",
+    },
 )
 _REPORT_SQL = upsert_sql(tables.Report, [*Report._fields, "run_id"], ["source", "study_id"])
 _GROUNDING_COLUMNS = ["source", "image_id", "ordinal", "kind", "split", "label", "phrase", "boxes", "detail", "run_id"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any, TypeVar
 
@@ -25,15 +25,16 @@ def batched(items: Iterable[T], size: int = BATCH) -> Iterator[list[T]]:
 
 
 def upsert_sql(
-    table: type[SQLModel], columns: Sequence[str], key: Sequence[str], *, keep_if_null: Sequence[str] = ()
+    table: type[SQLModel], columns: Sequence[str], key: Sequence[str], *, keep: Mapping[str, str] | None = None
 ) -> str:
     """SQL that inserts a row, or updates it only where its content differs (so `run_id` tells who changed it last).
 
-    A NULL for a column of `keep_if_null` leaves what is there.
+    `keep` names columns that stay as they are where an SQL condition on the two rows holds.
     """
     name = table.__tablename__
     values = [c for c in columns if c not in key]
-    new = {c: f"coalesce(excluded.{c}, {name}.{c})" if c in keep_if_null else f"excluded.{c}" for c in values}
+    new = {c: f"excluded.{c}" for c in values}
+    new |= {c: f"iif({when}, {name}.{c}, excluded.{c})" for c, when in (keep or {}).items()}
     assignments = ", ".join(f"{c} = {new[c]}" for c in values)
     differs = " OR ".join(f"{name}.{c} IS NOT {new[c]}" for c in values if c != "run_id")
     marks = ", ".join("?" * len(columns))
