@@ -145,6 +145,7 @@ def test_detection_says_each_label_with_its_own_boxes() -> None:
         ("Small left effusion.", '"Small left effusion"'),
         (" Small  left\neffusion. ", '"Small left effusion"'),
         ('So-called "white" lung.', "\"So-called 'white' lung\""),
+        ("Small left effusion . ", '"Small left effusion"'),
         ("Nodule of 1.5 cm", '"Nodule of 1.5 cm"'),
     ],
 )

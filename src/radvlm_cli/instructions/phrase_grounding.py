@@ -16,7 +16,7 @@ def instruct(phrase: str, boxes: Sequence[Corners], number: int) -> tuple[Turn, 
 
     The low 16 bits of `number` choose the question, the next 16 the answer.
     """
-    quoted = " ".join(phrase.split()).rstrip(".").replace('"', "'")
+    quoted = " ".join(phrase.split()).rstrip(" .").replace('"', "'")
     section = "answer one box" if len(boxes) == 1 else "answer several boxes"
     question = choose(variants(_TASK, "question", "phrase"), number & 0xFFFF)
     answer = choose(variants(_TASK, section, "boxes"), number >> 16 & 0xFFFF)
