@@ -44,6 +44,7 @@ def _read(name: str, content: bytes, *columns: str, optional: tuple[str, ...] = 
         ("t.csv", b"\xef\xbb\xbfa,b,c\r\n1,2,3\r\n"),
         ("t.csv", b'"a","b",c\n"1","2",3\n'),
         ("t.csv", b",a,b\n0,1,2\n"),
+        ("t.csv", b"a,b,c,c\n1,2,3,4\n"),
         ("t.csv.gz", gzip.compress(b"a,b,c\n1,2,3\n")),
         ("t.csv.gz", gzip.compress(b"a,b,c\n") + gzip.compress(b"1,2,3\n")),
     ],

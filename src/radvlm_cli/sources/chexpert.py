@@ -77,8 +77,7 @@ def _read_split(layout: Layout, table: Path, split: Split, options: Options) -> 
         yield Outcome(table.name, "skipped", "study-level labels without image paths; use test_labels.csv")
         return
     columns = tuple(label_columns(header))
-    needed = _DEMOGRAPHICS if split == "train" else ()  # test labels come without
-    rest = () if needed else _DEMOGRAPHICS
+    needed, rest = (_DEMOGRAPHICS, ()) if split == "train" else ((), _DEMOGRAPHICS)  # test labels come without
     place = ImageFiles(layout, split)
     seen: set[str] = set()
     for number, row in enumerate(read_table(table, ("Path", *columns, *needed), optional=rest), 1):

@@ -67,8 +67,7 @@ def read_table(
                 blank = [None] * batch.num_rows
                 yield from zip(*(cells.get(name, blank) for name in wanted), strict=True)
                 rows_read += batch.num_rows
-                if batch.num_rows and header.count(header[-1]) == 1:
-                    last_cell = batch.column(header[-1])[-1].as_py()
+                last_cell = batch.column(header[-1])[-1].as_py() if batch.num_rows else None
     except _DAMAGES as error:
         raise DataError(f"{path}: damaged after row {rows_read:,}: {_without_content(error)}.", _HINT) from error
     _check_end(path, rows_read, last_cell)
