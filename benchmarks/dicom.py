@@ -115,7 +115,7 @@ def measure(syntax: str, sources: list[Path], cores: int) -> None:
     for size in (1024, 512):
         cost = seconds_each(partial(convert, size=size), sources)
         print(f"  radvlm to {size:<4}         {1 / cost:7.2f} images/s/core   {yardstick / cost:.1f} x plain")
-    repeats = 10 if syntax == "explicit" else 2
+    repeats = 20 if syntax == "explicit" else 4
     alone, together = images_per_second(sources, 1, repeats), images_per_second(sources, cores, repeats)
     print(f"  1 process {alone:.2f} images/s, {cores} processes {together:.2f}: {together / alone:.2f} x (wall clock)")
     if syntax == "jpeg2000":
