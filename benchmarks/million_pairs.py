@@ -246,9 +246,8 @@ def _imagenome(folder: Path, images: Mimic, rng: random.Random) -> None:
     header = ("", "subject_id", "study_id", "dicom_id", "path", "ViewPosition")
     rows = [(n, p, s, d, f"files/p{str(p)[:2]}/p{p}/s{s}/{d}.dcm", "PA") for n, (d, p, s) in enumerate(images)]
     _table(silver / "splits/train.csv", header, rows)
-    _table(silver / "splits/valid.csv", header, [])
-    _table(silver / "splits/test.csv", header, [])
-    _table(silver / "splits/images_to_avoid.csv", header[1:], [])
+    _table(silver / "splits/valid.csv", header, [(0, 1, 1, "no-graph-valid", "", "PA")])
+    _table(silver / "splits/test.csv", header, [(0, 1, 1, "no-graph-test", "", "PA")])
     _table(
         folder / "utils/cxr-study-list_v2.csv",
         ("subject_id", "study_id", "path", "gender", "age_decile"),

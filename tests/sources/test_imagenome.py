@@ -68,9 +68,9 @@ def test_a_region_is_normalised_by_the_true_size_of_its_image(home):
         kind="region",
         ordinal=0,
         split="train",
-        label="right lung",
+        label=None,
         phrase=None,
-        boxes="[[0.155267,0.174084,0.493318,0.414921]]",
+        boxes='{"right lung":[[0.155267,0.174084,0.493318,0.414921]]}',
         detail=None,
     )
 
@@ -126,14 +126,16 @@ FAULTS = [
 @pytest.mark.parametrize(("corners", "expected"), FAULTS)
 def test_boxes_are_clipped_and_those_that_are_none_are_told_of(home, corners, expected):
     write_archive(home, {"a": graph(("svc", corners), LUNG)})
-    first, second = of_image(read(home))
+    *told, grounding = of_image(read(home))
+    assert isinstance(grounding, Grounding)
+    regions = json.loads(grounding.boxes)
+    assert "right lung" in regions
     if expected.startswith("[["):
-        assert isinstance(first, Grounding)
-        assert json.loads(first.boxes) == json.loads(expected)
+        assert told == []
+        assert regions["svc"] == json.loads(expected)
     else:
-        assert first == Outcome("a svc", "skipped", f"box dropped: {expected}")
-    assert isinstance(second, Grounding)
-    assert second.ordinal == (1 if expected.startswith("[[") else 0)
+        assert told == [Outcome("a svc", "skipped", f"box dropped: {expected}")]
+        assert "svc" not in regions
 
 
 def test_whole_pixels_are_encoded_as_boxes_are_everywhere(home):
@@ -141,10 +143,16 @@ def test_whole_pixels_are_encoded_as_boxes_are_everywhere(home):
         (x, y, x + w, y + h) for x in (0, 7, 848, 2543) for y in (0, 191, 3000) for w in (1, 33) for h in (1, 907)
     ]
     write_archive(home, {"a": graph(*((f"region {i}", c) for i, c in enumerate(corners)))})
-    found = [r.boxes for r in of_image(read(home)) if isinstance(r, Grounding)]
+    (found,) = (r.boxes for r in of_image(read(home)) if isinstance(r, Grounding))
     boxes = [normalise(*c, 2544, 3056).box for c in corners]
-    assert found == [encode_boxes([box]) for box in boxes if isinstance(box, Box)]
-    assert len(found) == len(corners)
+    expected = {f"region {i}": encode_boxes([box]) for i, box in enumerate(boxes) if isinstance(box, Box)}
+    assert found == "{" + ",".join(f'"{name}":{expected[name]}' for name in sorted(expected)) + "}"
+    assert len(expected) == len(corners)
+
+
+def test_an_image_without_any_region_is_told_of(home):
+    write_archive(home, {"a": graph(("svc", (50, 60, 50, 160)))})
+    assert of_image(read(home))[-1] == Outcome("a", "skipped", "no region has a box")
 
 
 def test_a_region_without_a_corner_or_a_name_or_listed_twice_is_told_of(home):
@@ -152,12 +160,12 @@ def test_a_region_without_a_corner_or_a_name_or_listed_twice_is_told_of(home):
     del cornerless["original_x2"]
     objects = [cornerless, region(False, (1, 2, 3, 4)), region(*LUNG), region("right lung", (1, 2, 3, 4)), "no object"]
     write_archive(home, {"a": graph(objects=objects)})
-    assert [tuple(r) if isinstance(r, Outcome) else r.label for r in of_image(read(home))] == [
+    assert [tuple(r) if isinstance(r, Outcome) else list(json.loads(r.boxes)) for r in of_image(read(home))] == [
         ("a svc", "skipped", "box dropped: not a number"),
         ("a False", "skipped", "a region without a name"),
-        "right lung",
         ("a right lung", "skipped", "listed twice; the first box counts"),
         ("a None", "skipped", "a region without a name"),
+        ["right lung"],
     ]
 
 

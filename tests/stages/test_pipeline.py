@@ -196,6 +196,8 @@ def test_provenance_leads_from_a_pair_to_text_file_and_record(world: World, trai
     image_study = dict(world.store.rows("SELECT image_id, study_id FROM image WHERE source = 'mimic'"))
     reported = {study for (study,) in world.store.rows("SELECT study_id FROM report WHERE source = 'mimic'")}
     assert rows
+    regions = "SELECT label, boxes FROM pair_provenance WHERE component = 'imagenome-region'"
+    assert all(label and len(json.loads(boxes)) == 1 for label, boxes in world.store.rows(regions))
     for pair_id, image, text_file, report, boxes, conversation_file in rows:
         assert image in pair_id
         if pair_id.startswith("mimic-report"):
@@ -223,7 +225,7 @@ def test_uncertain_findings_follow_the_policy(world: World, tmp_path: Path) -> N
 
 
 def test_a_second_prepare_changes_nothing(world: World) -> None:
-    tables = ("image", "report", "grounding", "curated_text", "conversation", "artifact", "problem", "step")
+    tables = ("image", "report", "grounding", "curated_text", "conversation", "artifact", "problem")
 
     def rows() -> dict[str, list[Any]]:
         return {table: list(world.store.rows(f"SELECT * FROM {table} ORDER BY 1, 2, 3")) for table in tables}

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 from pydantic import TypeAdapter, ValidationError
 from typing_extensions import TypedDict
 
+from radvlm_cli.hashing import canonical_json
 from radvlm_cli.records import Grounding, Outcome, Split
 from radvlm_cli.sources import Images, Known, Options, Source
 from radvlm_cli.sources.archive import File, read_files
@@ -73,12 +74,12 @@ INFO = Info(
 
 
 class ImaGenome(Source):
-    """One grounding for each region of an image that has a box of some area within the image."""
+    """One grounding for each image, with every region that has a box of some area within it."""
 
     info = INFO
 
     def groundings(self, layout: Layout, options: Options, images: Images) -> Iterator[Grounding | Outcome]:
-        """Every region of every scene graph, in the order in which the graphs lie in the archive or folder."""
+        """The regions of every scene graph, in the order in which the graphs lie in the archive or folder."""
         layout.require()
         splits: dict[str, Split | None] = {}
         yield from _read_splits(layout, splits)
@@ -124,9 +125,9 @@ def _read_graph(file: File, image_id: str, split: Split | None, known: Known | N
     if objects is None:
         yield Outcome(image_id, "failed", file.problem or "the scene graph is damaged")
         return
-    ordinal = 0
-    named: set[str] = set()
+    regions: dict[str, str] = {}
     frame = _Frame(_shares(known.width), _shares(known.height))
+    named: set[str] = set()
     for found in objects:
         region = found.get("bbox_name") if isinstance(found, dict) else None
         if not isinstance(region, str) or region in named:
@@ -138,8 +139,16 @@ def _read_graph(file: File, image_id: str, split: Split | None, known: Known | N
         if boxes is None:
             yield Outcome(f"{image_id} {region}", "skipped", f"box dropped: {_normalise(found, frame).problem}")
             continue
-        yield Grounding("imagenome", "mimic", image_id, "region", ordinal, split, region, None, boxes, None)
-        ordinal += 1
+        regions[region] = boxes
+    if regions:
+        # Canonical JSON, put together from its parts: the names of few regions and the boxes written above.
+        boxes = ",".join(f"{_quoted(region)}:{regions[region]}" for region in sorted(regions))
+        yield Grounding("imagenome", "mimic", image_id, "region", 0, split, None, None, f"{{{boxes}}}", None)
+    else:
+        yield Outcome(image_id, "skipped", "no region has a box")
+
+
+_quoted = lru_cache(maxsize=1024)(canonical_json)
 
 
 def _parse_objects(file: File) -> Sequence[Any] | None:

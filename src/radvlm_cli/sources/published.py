@@ -15,6 +15,8 @@ from radvlm_cli.errors import DataError
 from radvlm_cli.records import Split
 from radvlm_cli.sources.layout import Layout
 
+_WITH_REPORTS = ("mimic", "chexpert-plus")
+_WITH_CONVERSATIONS = ("mimic", "padchest-gr")
 _FILTERED = ("filtered_reports", "filtered_reports_test")
 _SPLITS: dict[str, Split] = {
     "train": "train",
@@ -43,9 +45,20 @@ class GeneratedFile(NamedTuple):
     split: Split | None
 
 
+def generated_folders(layout: Layout) -> list[Path]:
+    """The folders that hold a source's generated files, those that are there."""
+    found = []
+    if layout.info.name in _WITH_REPORTS:
+        found += list(_subfolders(layout, _FILTERED))
+    if layout.info.name in _WITH_CONVERSATIONS:
+        bases = _subfolders(layout, ("conversations",))
+        found += [base / split / kind for base in bases for split in _SPLITS for kind in _KINDS]
+    return [folder for folder in found if folder.is_dir()]
+
+
 def filtered_reports(layout: Layout) -> Iterator[GeneratedFile]:
     """List `filtered_reports/<study>.txt` of MIMIC-CXR and CheXpert Plus, by name."""
-    if layout.info.name not in ("mimic", "chexpert-plus"):
+    if layout.info.name not in _WITH_REPORTS:
         return
     for folder in _subfolders(layout, _FILTERED):
         place = layout.relative(folder)
@@ -58,7 +71,7 @@ def filtered_reports(layout: Layout) -> Iterator[GeneratedFile]:
 
 def conversations(layout: Layout) -> Iterator[GeneratedFile]:
     """List `conversations/<split>/<kind>/<image>.json` of MIMIC-CXR and PadChest-GR, by name."""
-    if layout.info.name not in ("mimic", "padchest-gr"):
+    if layout.info.name not in _WITH_CONVERSATIONS:
         return
     suffix = ".png" if layout.info.name == "padchest-gr" else ""
     for base in _subfolders(layout, ("conversations",)):

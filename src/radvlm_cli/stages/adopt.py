@@ -8,33 +8,32 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from hashlib import sha256
 from typing import Any, NamedTuple
 
 from radvlm_cli.errors import DataError
+from radvlm_cli.hashing import content_hash
 from radvlm_cli.instructions.conversation import encode, parse
 from radvlm_cli.sources.layout import Layout
-from radvlm_cli.sources.published import GeneratedFile, conversations, filtered_reports
+from radvlm_cli.sources.published import GeneratedFile, conversations, filtered_reports, generated_folders
 from radvlm_cli.store.bulk import batched, execute_many
 from radvlm_cli.store.queries import KnownImage, known_images
 from radvlm_cli.store.runs import Run
 
 _ARTIFACT_SQL = (
-    "INSERT INTO artifact (root, path, kind, origin, sha256, bytes, mtime_ns, run_id) "
-    "VALUES ('data', ?, ?, 'adopted', ?, ?, ?, ?) ON CONFLICT (root, path) DO UPDATE SET sha256=excluded.sha256, "
+    "INSERT INTO artifact (id, root, path, kind, origin, sha256, bytes, mtime_ns, run_id) "
+    "VALUES (?, 'data', ?, ?, 'adopted', ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET sha256=excluded.sha256, "
     "bytes=excluded.bytes, mtime_ns=excluded.mtime_ns, run_id=excluded.run_id"
 )
-_FILE_ID = "(SELECT id FROM artifact WHERE root = 'data' AND path = ?)"
 _TEXT_SQL = (
-    "INSERT INTO curated_text (source, study_id, text, origin, artifact_id, run_id) "
-    f"VALUES (?,?,?,'adopted',{_FILE_ID},?) "
+    "INSERT INTO curated_text (source, study_id, text, artifact_id, origin, run_id) VALUES (?,?,?,?,'adopted',?) "
     "ON CONFLICT (source, study_id) DO UPDATE SET text=excluded.text, artifact_id=excluded.artifact_id, "
     "run_id=excluded.run_id WHERE curated_text.origin='adopted'"
 )
 _CONVERSATION_SQL = (
-    "INSERT INTO conversation (source, image_id, kind, split, turns, origin, artifact_id, run_id) "
-    f"VALUES (?,?,?,?,?,'adopted',{_FILE_ID},?) ON CONFLICT (source, image_id, kind) DO UPDATE SET "
+    "INSERT INTO conversation (source, image_id, kind, split, turns, artifact_id, origin, run_id) "
+    "VALUES (?,?,?,?,?,?,'adopted',?) ON CONFLICT (source, image_id, kind) DO UPDATE SET "
     "split=excluded.split, turns=excluded.turns, artifact_id=excluded.artifact_id, run_id=excluded.run_id "
     "WHERE conversation.origin='adopted'"
 )
@@ -43,7 +42,7 @@ _OUTCOME_SQL = (
     "VALUES ('prepare', ?, ?, ?, 'failed', ?, ?)"
 )
 _CLEAR_SQL = "DELETE FROM outcome WHERE stage='prepare' AND subject=? AND step=? AND item=?"
-_BATCH = 5_000
+_BATCH = 20_000
 
 
 class _Kind(NamedTuple):
@@ -53,31 +52,59 @@ class _Kind(NamedTuple):
     table: str
     insert: str
     row: Callable[[GeneratedFile, str], tuple[Any, ...]]
-    """The row for a file's text; raises ValueError or DataError, with the reason, for one that is no good."""
+    """The row, up to the artifact's id, for a file's text; ValueError or DataError, with the reason, for a bad one."""
 
 
-class Adopted(NamedTuple):
-    """What one look at the folders brought."""
+class _Known(NamedTuple):
+    """What the store says of a file that was adopted before."""
 
-    new: int
-    gone: int
+    id: int
+    bytes: int
+    mtime_ns: int
 
 
-def adopt(run: Run, layout: Layout) -> Adopted:
+def adopt(run: Run, layout: Layout) -> None:
     """Adopt what has come, has changed or has gone in the source's generated folders since the last look."""
-    texts = _adopt_kind(run, layout, filtered_reports(layout), _text_kind(run, layout))
-    dialogues = _adopt_kind(run, layout, conversations(layout), _conversation_kind(run, layout))
-    return Adopted(texts.new + dialogues.new, texts.gone + dialogues.gone)
+    if not generated_folders(layout) and not _adopted_before(run, layout):
+        return
+    folders = _folder_state(layout)
+    _adopt_kind(run, layout, filtered_reports(layout), _text_kind(layout))
+    _adopt_kind(run, layout, conversations(layout), _conversation_kind(run, layout))
+    with run.store.write() as connection:
+        connection.exec_driver_sql(
+            "INSERT OR REPLACE INTO step (subject, step, fingerprint, run_id) VALUES (?, 'generated', ?, ?)",
+            (layout.info.name, folders, run.id),
+        )
 
 
-def _text_kind(run: Run, layout: Layout) -> _Kind:
+def adopt_if_changed(run: Run, layout: Layout) -> None:
+    """Adopt only if a file has come to a generated folder or gone from it: a look at a few folders, not at all files.
+
+    A file that was edited in place is left to `prepare`.
+    """
+    sql = "SELECT fingerprint FROM step WHERE subject = ? AND step = 'generated'"
+    if generated_folders(layout) and run.store.value(sql, (layout.info.name,)) != _folder_state(layout):
+        adopt(run, layout)
+
+
+def _adopted_before(run: Run, layout: Layout) -> bool:
+    sql = "SELECT 1 FROM step WHERE subject = ? AND step = 'generated'"
+    return run.store.value(sql, (layout.info.name,)) is not None
+
+
+def _folder_state(layout: Layout) -> str:
+    """A folder's time changes when a file comes, goes or is renamed."""
+    return content_hash([[layout.relative(path), path.stat().st_mtime_ns] for path in generated_folders(layout)])
+
+
+def _text_kind(layout: Layout) -> _Kind:
     source = layout.info.name
 
     def row(file: GeneratedFile, text: str) -> tuple[Any, ...]:
         text = text.strip()
         if not text:
             raise ValueError("the file is empty")
-        return source, file.key, text, file.path, run.id
+        return source, file.key, text
 
     return _Kind("filtered_report", "curated_text", _TEXT_SQL, row)
 
@@ -93,70 +120,86 @@ def _conversation_kind(run: Run, layout: Layout) -> _Kind:
             images.update(known_images(run.store, source))
         if file.key not in images:
             raise ValueError("its image is not in the dataset's tables")
-        turns = encode(parse(json.loads(text)))
-        return by_kind[file.kind], images[file.key].id, file.kind, file.split, turns, file.path, run.id
+        return by_kind[file.kind], images[file.key].id, file.kind, file.split, encode(parse(json.loads(text)))
 
     return _Kind("conversation", "conversation", _CONVERSATION_SQL, row)
 
 
-def _adopt_kind(run: Run, layout: Layout, files: Iterable[GeneratedFile], kind: _Kind) -> Adopted:
-    prefix = layout.relative(layout.home) + "/"
-    rows = run.store.rows(
-        "SELECT path, bytes, mtime_ns FROM artifact WHERE root='data' AND kind=? AND origin='adopted'", (kind.artifact,)
-    )
-    known = {path: (size, mtime) for path, size, mtime in rows if _below(path, layout, prefix)}
-    new = 0
-    fresh = (file for file in files if known.pop(file.path, None) != (file.bytes, file.mtime_ns))
-    for batch in batched(fresh, _BATCH):
-        if new == 0:
+def _adopt_kind(run: Run, layout: Layout, files: Iterable[GeneratedFile], kind: _Kind) -> None:
+    known = dict(_known_files(run, layout, kind))
+    next_id = (run.store.value("SELECT max(id) FROM artifact") or 0) + 1
+    begun = False
+    for batch in batched(_fresh(files, known), _BATCH):
+        if not begun:
             run.progress.start(f"{layout.info.name}: adopting {kind.artifact} files")
+            begun = True
         run.stop.check()
-        _adopt_batch(run, layout, kind, batch)
-        new += len(batch)
+        ids = list(range(next_id, next_id + len(batch)))
+        next_id += len(batch)
+        with_ids = [(file, before.id if before else fresh) for (file, before), fresh in zip(batch, ids, strict=True)]
+        _adopt_batch(run, layout, kind, with_ids)
         run.progress.advance(len(batch))
     if known:
-        _forget(run, kind, sorted(known))
-    return Adopted(new, len(known))
+        _forget(run, kind, [before.id for before in known.values()])
 
 
-def _below(path: str, layout: Layout, prefix: str) -> bool:
-    return any(path.startswith(f"{layout.relative(folder)}/") for folder in layout.folders) or path.startswith(prefix)
+def _fresh(files: Iterable[GeneratedFile], known: dict[str, _Known]) -> Iterator[tuple[GeneratedFile, _Known | None]]:
+    """The files that are new or changed, with what is known of them; takes those that are still there from `known`."""
+    for file in files:
+        before = known.pop(file.path, None)
+        if before is None or before[1:] != (file.bytes, file.mtime_ns):
+            yield file, before
 
 
-def _forget(run: Run, kind: _Kind, paths: list[str]) -> None:
+def _known_files(run: Run, layout: Layout, kind: _Kind) -> Iterator[tuple[str, _Known]]:
+    for folder in layout.folders:
+        prefix = f"{layout.relative(folder)}/"
+        rows = run.store.rows(
+            "SELECT path, id, bytes, mtime_ns FROM artifact WHERE root='data' AND path >= ? AND path < ? "
+            "AND kind = ? AND origin = 'adopted'",
+            (prefix, f"{prefix[:-1]}0", kind.artifact),  # "0" comes after "/"
+        )
+        for path, *state in rows:
+            yield path, _Known(*state)
+
+
+def _forget(run: Run, kind: _Kind, ids: list[int]) -> None:
     """Remove the rows of files that are gone."""
     with run.store.write(foreign_keys=False) as connection:
-        connection.exec_driver_sql("CREATE TEMP TABLE gone (path TEXT PRIMARY KEY)")
-        execute_many(connection, "INSERT INTO gone VALUES (?)", [(path,) for path in paths])
-        files = "SELECT artifact.id FROM artifact JOIN gone ON artifact.root='data' AND artifact.path = gone.path"
-        connection.exec_driver_sql(f"DELETE FROM {kind.table} WHERE origin='adopted' AND artifact_id IN ({files})")
-        connection.exec_driver_sql("DELETE FROM artifact WHERE root='data' AND path IN (SELECT path FROM gone)")
+        connection.exec_driver_sql("CREATE TEMP TABLE gone (id INTEGER PRIMARY KEY)")
+        execute_many(connection, "INSERT INTO gone VALUES (?)", [(row_id,) for row_id in ids])
+        gone = "SELECT id FROM gone"
+        connection.exec_driver_sql(f"DELETE FROM {kind.table} WHERE origin='adopted' AND artifact_id IN ({gone})")
+        connection.exec_driver_sql(f"DELETE FROM artifact WHERE id IN ({gone})")
         connection.exec_driver_sql("DROP TABLE gone")
 
 
-def _adopt_batch(run: Run, layout: Layout, kind: _Kind, files: list[GeneratedFile]) -> None:
-    name, step = layout.info.name, f"{kind.artifact}s"
+def _adopt_batch(run: Run, layout: Layout, kind: _Kind, files: list[tuple[GeneratedFile, int]]) -> None:
+    name, step, root = layout.info.name, f"{kind.artifact}s", f"{layout.data_dir}/"
     artifacts, rows, failures = [], [], []
-    for file in files:
+    for file, row_id in files:
         try:
-            content = _read(layout.data_dir / file.path)
-            artifacts.append((file.path, kind.artifact, sha256(content).hexdigest(), file.bytes, file.mtime_ns, run.id))
-            rows.append(kind.row(file, content.decode("utf-8")))
+            content = _read(root + file.path)
+            digest = sha256(content).hexdigest()
+            artifacts.append((row_id, file.path, kind.artifact, digest, file.bytes, file.mtime_ns, run.id))
+            rows.append((*kind.row(file, content.decode("utf-8")), row_id, run.id))
         except (OSError, ValueError, DataError) as error:
             failures.append((name, step, file.path, _reason(error), run.id))
+    told = run.store.value("SELECT 1 FROM outcome WHERE stage='prepare' AND subject=? AND step=?", (name, step))
     with run.store.write() as connection:
-        execute_many(connection, _CLEAR_SQL, [(name, step, file.path) for file in files])
+        if told:
+            execute_many(connection, _CLEAR_SQL, [(name, step, file.path) for file, _id in files])
         execute_many(connection, _ARTIFACT_SQL, artifacts)
         execute_many(connection, kind.insert, rows)
         execute_many(connection, _OUTCOME_SQL, failures)
 
 
-def _read(path: os.PathLike[str]) -> bytes:
+def _read(path: str) -> bytes:
     """The whole of a small file with three system calls: there are half a million of them."""
     handle = os.open(path, os.O_RDONLY)
     try:
-        content = os.read(handle, 1 << 20)
-        return content if len(content) < 1 << 20 else content + b"".join(iter(lambda: os.read(handle, 1 << 20), b""))
+        content = os.read(handle, 1 << 16)
+        return content if len(content) < 1 << 16 else content + b"".join(iter(lambda: os.read(handle, 1 << 20), b""))
     finally:
         os.close(handle)
 

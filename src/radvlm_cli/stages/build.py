@@ -19,7 +19,7 @@ from radvlm_cli.hashing import canonical_json, content_hash, file_sha256, keyed_
 from radvlm_cli.recipes import Component, Recipe
 from radvlm_cli.sources import SOURCES
 from radvlm_cli.sources.layout import locate
-from radvlm_cli.stages.adopt import adopt
+from radvlm_cli.stages.adopt import adopt_if_changed
 from radvlm_cli.stages.dataset_card import Line, write_card
 from radvlm_cli.stages.dataset_files import Writer, dataset_writers
 from radvlm_cli.stages.leakage import EvaluationIndex, Shared
@@ -143,7 +143,7 @@ def _adopt_generated(run: Run, recipe: Recipe, data_dir: Path, derived_dir: Path
     owners = {_selection_source(component) for component in recipe.components}
     for name in SOURCES:
         if name in owners and run.store.value("SELECT 1 FROM image WHERE source = ? LIMIT 1", (name,)):
-            adopt(run, locate(SOURCES[name]().info, data_dir, derived_dir))
+            adopt_if_changed(run, locate(SOURCES[name]().info, data_dir, derived_dir))
 
 
 def _selection_source(component: Component) -> str:

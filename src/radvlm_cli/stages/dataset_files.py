@@ -15,6 +15,9 @@ from radvlm_cli.files import atomic_write
 from radvlm_cli.records import Turn
 
 IMAGE_TOKEN = "<image>"
+_FIRST = f"{IMAGE_TOKEN}\n"
+"""What stands before the first question."""
+_quoted = json.JSONEncoder(ensure_ascii=False).encode
 _CHAT_ROLES = {"human": "user", "gpt": "assistant"}
 
 _SCHEMA = pa.schema(
@@ -72,12 +75,17 @@ class LlavaWriter:
 
     def write(self, pairs: Sequence[Pair]) -> None:
         """Append pairs."""
+        quoted = _quoted
+        lines = []
         for pair in pairs:
-            first, *rest = pair.turns
-            spoken = [{"from": first.role, "value": f"{IMAGE_TOKEN}\n{first.text}"}]
-            spoken += [{"from": turn.role, "value": turn.text} for turn in rest]
-            document = {"image": pair.image, "conversations": spoken, "id": pair.pair_id}
-            self._stream.write(self._separator + json.dumps(document, ensure_ascii=False))
+            (role, text), *rest = pair.turns
+            spoken = f'{{"from": "{role}", "value": {quoted(_FIRST + text)}}}'
+            for role, text in rest:
+                spoken += f', {{"from": "{role}", "value": {quoted(text)}}}'
+            image, name = quoted(pair.image), quoted(pair.pair_id)
+            lines.append(f'{{"image": {image}, "conversations": [{spoken}], "id": {name}}}')
+        if lines:
+            self._stream.write(self._separator + ",\n".join(lines))
             self._separator = ",\n"
 
     def finish(self) -> None:
@@ -119,7 +127,7 @@ class ParquetWriter:
         offsets = [0]
         for pair in pairs:
             speakers += [turn.role for turn in pair.turns]
-            texts += [f"{IMAGE_TOKEN}\n{pair.turns[0].text}", *(turn.text for turn in pair.turns[1:])]
+            texts += [_FIRST + pair.turns[0].text, *(turn.text for turn in pair.turns[1:])]
             offsets.append(len(texts))
         spoken = pa.StructArray.from_arrays([pa.array(speakers), pa.array(texts)], names=["from", "value"])
         columns = dict(zip(Pair._fields, zip(*pairs, strict=True), strict=True))

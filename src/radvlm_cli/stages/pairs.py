@@ -21,7 +21,7 @@ from radvlm_cli.labels import ABNORMALITIES
 from radvlm_cli.recipes import Component
 from radvlm_cli.records import Turn
 from radvlm_cli.stages.dataset_files import Pair
-from radvlm_cli.store.components import Candidate, region
+from radvlm_cli.store.components import Candidate, regions
 from radvlm_cli.store.engine import Store
 
 Uncertain = Literal["positive", "negative", "ignore"]
@@ -95,9 +95,11 @@ def _classification(_store: Store, uncertain: Uncertain) -> _Maker:
 
 def _region(store: Store, _uncertain: Uncertain) -> _Maker:
     def make(record: Candidate, number: int) -> _Made:
-        # The high bits choose the region, the low ones the wording.
-        ordinal, name, boxes = region(store, record.image, (number >> 40) % record.content)
-        return _Made(anatomical_grounding.instruct(name, loads(boxes), number), ordinal)
+        # Looked up for the sampled images only. The high bits choose the region, the low ones the wording.
+        found = list(loads(regions(store, record.image)).items())
+        place = (number >> 40) % len(found)
+        name, boxes = found[place]
+        return _Made(anatomical_grounding.instruct(name, boxes, number), place)
 
     return make
 

@@ -87,14 +87,10 @@ def candidates(store: Store, selection: Selection) -> Iterator[Candidate]:
     return map(Candidate._make, store.rows(sql, parameters))
 
 
-def region(store: Store, image: int, index: int) -> tuple[int, str, str]:
-    """Ordinal, name and boxes of the `index`-th region (from 0) of an image."""
-    sql = (
-        "SELECT ordinal, label, boxes FROM grounding WHERE source = 'imagenome' AND image_id = ? "
-        "ORDER BY ordinal LIMIT 1 OFFSET ?"
-    )
-    ordinal, name, boxes = next(store.rows(sql, (image, index)))
-    return ordinal, name, boxes
+def regions(store: Store, image: int) -> str:
+    """The anatomical regions of an image as JSON: region -> boxes, by name."""
+    sql = "SELECT boxes FROM grounding WHERE source = 'imagenome' AND image_id = ? AND ordinal = 0"
+    return str(store.value(sql, (image,)))
 
 
 def frontal_images(store: Store, selection: Selection) -> int:
@@ -146,15 +142,14 @@ def _regions(selection: Selection) -> _Query:
     The published code takes all its images from MIMIC-CXR train, whatever split it is asked for.
     """
     parameters: list[Any] = []
-    own_split = ""
+    own_split = "IS NOT NULL"  # those of the images to avoid is
     if selection.paper or not {"test", "all"} & set(selection.splits):
-        own_split = f" AND split IN ({', '.join('?' * len(selection.splits))})"
+        own_split = f"IN ({', '.join('?' * len(selection.splits))})"
         parameters += selection.splits
     where, image_parameters = _where(selection._replace(splits=("train",)) if selection.paper else selection)
     sql = (
-        f"SELECT {_IMAGE}, g.regions, NULL, NULL, NULL, NULL, NULL FROM "
-        f"(SELECT image_id, count(*) AS regions FROM grounding WHERE source = 'imagenome'{own_split} "
-        f"GROUP BY image_id) g JOIN image i ON i.id = g.image_id WHERE {where} ORDER BY i.id"
+        f"SELECT {_IMAGE}, NULL, NULL, NULL, NULL, NULL, NULL FROM grounding g JOIN image i ON i.id = g.image_id "
+        f"WHERE g.source = 'imagenome' AND g.split {own_split} AND {where} ORDER BY g.image_id"
     )
     return sql, parameters + image_parameters
 
@@ -177,6 +172,11 @@ def _detections(selection: Selection) -> _Query:
         "(SELECT json_group_array(json_array(label, json(boxes))) FROM (SELECT label, boxes FROM grounding g "
         "WHERE g.source = i.source AND g.image_id = i.id AND g.kind = 'abnormality' AND g.boxes <> '[]' "
         "ORDER BY g.ordinal))"
+    )
+    # An image whose boxes could not be placed (its true size is unknown) must not pass for one without findings.
+    where += (
+        " AND NOT EXISTS (SELECT 1 FROM outcome o WHERE o.stage = 'prepare' AND o.subject = i.source "
+        "AND o.step = 'groundings' AND o.item = i.image_id AND o.status = 'failed')"
     )
     sql = f"SELECT {_IMAGE}, {found}, NULL, NULL, NULL, NULL, NULL FROM image i WHERE {where} ORDER BY i.id"
     return sql, parameters

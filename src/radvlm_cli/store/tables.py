@@ -20,7 +20,7 @@ SQLModel.metadata.naming_convention = {
     "pk": "pk_%(table_name)s",
 }
 
-VOCABULARY = {
+VOCABULARY: dict[str, dict[str, tuple[str, ...]]] = {
     "image": {
         "status": ("present", "missing", "failed", "unchecked"),
         "split": ("train", "validation", "test"),
@@ -162,7 +162,7 @@ class Report(SQLModel, table=True):
 
 
 class Grounding(SQLModel, table=True):
-    """Boxes for one named thing on one image."""
+    """Boxes for one named thing on one image; of kind `region`, for all anatomical regions of the image at once."""
 
     source: str = Field(primary_key=True, description="Source of the annotation: imagenome, vindr, mscxr, padchest-gr.")
     image_id: int = Field(
@@ -171,9 +171,12 @@ class Grounding(SQLModel, table=True):
     ordinal: int = Field(primary_key=True, description="Position among this source's groundings of the image, from 0.")
     kind: str = _text("region, abnormality or phrase.")
     split: str | None = _text("The annotation's own split, which may differ from the image's.", default=None)
-    label: str | None = _text("Region, class or category name.", default=None)
+    label: str | None = _text("Class or category name; NULL for kind region.", default=None)
     phrase: str | None = _text("The sentence that the boxes ground.", default=None)
-    boxes: str = _text("JSON list of [x_min, y_min, x_max, y_max], each 0-1 of the original image; may be empty.")
+    boxes: str = _text(
+        "JSON list of [x_min, y_min, x_max, y_max], each 0-1 of the original image; may be empty. "
+        "For kind region a JSON object of region -> such a list; see the view `region`."
+    )
     detail: str | None = _text("JSON object of what else the source says.", default=None)
     run_id: int = _text("The run that last changed the row.", foreign_key="run.id")
     __table_args__ = (_WITHOUT_ROWID,)
@@ -265,7 +268,11 @@ class Pair(SQLModel, table=True):
     image_id: int = _text("The image.")
     report_id: int | None = _text("The report that a curated text came from.", default=None)
     curated_text_id: int | None = _text("The text that it teaches.", default=None)
-    grounding: int | None = _text("Ordinal of the grounding (with the component's source and image_id).", default=None)
+    grounding: int | None = _text(
+        "Ordinal of the grounding (with the component's source and image_id); "
+        "in region grounding the place of the region among the image's, by name, from 0.",
+        default=None,
+    )
     conversation_id: int | None = _text("The dialogue that it teaches.", default=None)
     __table_args__ = (
         # Checked by `radvlm db check` rather than per row: a million pairs are written at once from ids just read.
@@ -322,6 +329,13 @@ VIEWS: dict[str, tuple[str, str]] = {
         "grounding.label, grounding.phrase, grounding.boxes, image.path, image.width, image.height "
         "FROM grounding JOIN image ON image.id = grounding.image_id",
     ),
+    "region": (
+        "One row per image and anatomical region.",
+        "SELECT grounding.source, image.source AS image_source, image.image_id AS name, image.split AS image_split, "
+        "grounding.split, json_each.key AS region, json_each.value AS boxes "
+        "FROM grounding JOIN image ON image.id = grounding.image_id, json_each(grounding.boxes) "
+        "WHERE grounding.kind = 'region'",
+    ),
     "problem": (
         "How many items are skipped or failed, by reason.",
         "SELECT stage, subject, step, status, reason, count(*) AS items FROM outcome "
@@ -339,7 +353,11 @@ VIEWS: dict[str, tuple[str, str]] = {
         "SELECT dataset.name AS dataset, pair.pair_id, component.name AS component, component.task, "
         "image.source AS image_source, image.image_id AS image, image.patient_id, image.study_id, image.path, "
         "pair.report_id, curated_text.origin AS text_origin, text_file.path AS text_file, "
-        "grounding.label, grounding.phrase, grounding.boxes, "
+        "CASE grounding.kind WHEN 'region' THEN (SELECT key FROM (SELECT key, row_number() OVER (ORDER BY key) - 1 "
+        "AS place FROM json_each(grounding.boxes)) WHERE place = pair.grounding) ELSE grounding.label END AS label, "
+        "grounding.phrase, "
+        "CASE grounding.kind WHEN 'region' THEN (SELECT value FROM (SELECT value, row_number() OVER (ORDER BY key) - 1 "
+        "AS place FROM json_each(grounding.boxes)) WHERE place = pair.grounding) ELSE grounding.boxes END AS boxes, "
         "conversation.origin AS conversation_origin, conversation_file.path AS conversation_file, image.run_id "
         "FROM pair JOIN dataset ON dataset.id = pair.dataset_id "
         "JOIN component ON component.dataset_id = pair.dataset_id AND component.position = pair.component "
@@ -347,7 +365,7 @@ VIEWS: dict[str, tuple[str, str]] = {
         "LEFT JOIN curated_text ON curated_text.id = pair.curated_text_id "
         "LEFT JOIN artifact AS text_file ON text_file.id = curated_text.artifact_id "
         "LEFT JOIN grounding ON grounding.source = component.source AND grounding.image_id = pair.image_id "
-        "AND grounding.ordinal = pair.grounding "
+        "AND grounding.ordinal = iif(component.task = 'region-grounding', 0, pair.grounding) "
         "LEFT JOIN conversation ON conversation.id = pair.conversation_id "
         "LEFT JOIN artifact AS conversation_file ON conversation_file.id = conversation.artifact_id",
     ),
