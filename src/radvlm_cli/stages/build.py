@@ -24,7 +24,7 @@ from radvlm_cli.stages.dataset_card import Line, write_card
 from radvlm_cli.stages.dataset_files import Writer, dataset_writers
 from radvlm_cli.stages.leakage import EvaluationIndex, Shared
 from radvlm_cli.stages.pairs import ImagePlace, Uncertain, is_certain, pairs
-from radvlm_cli.store.bulk import batched, execute_many
+from radvlm_cli.store.bulk import batched
 from radvlm_cli.store.components import Candidate, Selection, candidates, frontal_images
 from radvlm_cli.store.datasets import (
     ComponentRow,
@@ -33,13 +33,14 @@ from radvlm_cli.store.datasets import (
     begin_dataset,
     complete_dataset,
     write_component,
+    write_pairs,
 )
 from radvlm_cli.store.engine import open_store
 from radvlm_cli.store.runs import Run
 
 Leakage = Literal["remove", "refuse", "report"]
 
-_BATCH = 20_000
+_BATCH = 10_000
 _UNUSABLE = ("missing", "failed")
 
 
@@ -171,30 +172,15 @@ def _write_component(job: _Job, writers: list[Writer], component: Component, num
     leaks: dict[int, Shared] = {}
     records = _usable(job, selection, counts, leaks)
     if component.limit is not None:
-        records = _sample(records, component.limit, component, job.options.seed)
+        records = _sample(job, selection, records, component)
     run.progress.start(component.name, component.expected and component.expected * component.repeat)
     written = 0
-    made = pairs(run.store, component, records, job.place, seed=job.options.seed, uncertain=job.options.uncertain)
+    made = pairs(component, records, job.place, seed=job.options.seed, uncertain=job.options.uncertain)
     for batch in batched(made, _BATCH):
         run.stop.check()
         for writer in writers:
-            writer.write([pair for pair, _record, _grounding in batch])
-        rows = [
-            (
-                job.dataset_id,
-                position + written + place,
-                pair.pair_id,
-                number,
-                record.image,
-                record.report,
-                record.curated_text,
-                grounding,
-                record.conversation,
-            )
-            for place, (pair, record, grounding) in enumerate(batch)
-        ]
-        with run.store.write() as connection:
-            execute_many(connection, "INSERT INTO pair VALUES (?,?,?,?,?,?,?,?,?)", rows)
+            writer.write(component, batch)
+        write_pairs(run, job.dataset_id, number, position + written, batch)
         written += len(batch)
         run.progress.advance(len(batch))
     line = Line(component=component, pairs=written, remark=_remark(job, selection, counts), **counts)
@@ -237,11 +223,16 @@ def _usable(job: _Job, selection: Selection, counts: dict[str, int], leaks: dict
         yield record
 
 
-def _sample(records: Iterator[Candidate], limit: int, component: Component, seed: int) -> Iterator[Candidate]:
-    """The `limit` records with the smallest keyed number, in their own order."""
-    keyed = ((keyed_number(seed, f"{component.name}:sample", r.key, 0), r.image, r) for r in records)
-    chosen = heapq.nsmallest(limit, keyed, key=lambda item: item[:2])
-    return (record for _number, _image, record in sorted(chosen, key=lambda item: item[1]))
+def _sample(job: _Job, selection: Selection, records: Iterator[Candidate], component: Component) -> Iterator[Candidate]:
+    """The records with the smallest keyed numbers, as many as the limit allows, in their own order.
+
+    They are read twice, once to choose and once to use, so that none has to be kept.
+    """
+    name, seed = f"{component.name}:sample", job.options.seed
+    keyed = ((keyed_number(seed, name, record.key, 0), record.image, record.grounding) for record in records)
+    chosen = {item[1:] for item in heapq.nsmallest(component.limit or 0, keyed)}
+    again = candidates(job.run.store, selection)
+    return (record for record in again if (record.image, record.grounding) in chosen)
 
 
 def _remark(job: _Job, selection: Selection, counts: dict[str, int]) -> str:

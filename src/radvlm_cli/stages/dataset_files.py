@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from itertools import accumulate
+from json.encoder import encode_basestring
 from pathlib import Path
 from typing import IO, NamedTuple, Protocol
 
@@ -12,12 +14,13 @@ import pyarrow as pa
 from pyarrow import parquet
 
 from radvlm_cli.files import atomic_write
+from radvlm_cli.recipes import Component
 from radvlm_cli.records import Turn
+from radvlm_cli.store.components import Candidate
 
 IMAGE_TOKEN = "<image>"
 _FIRST = f"{IMAGE_TOKEN}\n"
 """What stands before the first question."""
-_quoted = json.JSONEncoder(ensure_ascii=False).encode
 _CHAT_ROLES = {"human": "user", "gpt": "assistant"}
 
 _SCHEMA = pa.schema(
@@ -45,22 +48,17 @@ class Pair(NamedTuple):
     """Path of the image file: absolute, or relative to the image root."""
     turns: tuple[Turn, ...]
     """Human first; the image token is put before the first when it is written."""
-    component: str
-    task: str
-    source: str
-    image_id: str
-    patient_id: str | None
-    study_id: str | None
-    width: int | None
-    """Of the original image, pixels."""
-    height: int | None
+    record: Candidate
+    """What it was made from."""
+    grounding: int | None
+    """Ordinal of the grounding, or place of the region, that it is about."""
 
 
 class Writer(Protocol):
-    """Takes pairs in batches."""
+    """Takes pairs in batches, each of one component."""
 
-    def write(self, pairs: Sequence[Pair]) -> None:
-        """Append pairs."""
+    def write(self, component: Component, pairs: Sequence[Pair]) -> None:
+        """Append pairs (at least one)."""
 
     def finish(self) -> None:
         """Write what comes after the last pair."""
@@ -73,20 +71,17 @@ class LlavaWriter:
         self._stream = stream
         self._separator = "[\n"
 
-    def write(self, pairs: Sequence[Pair]) -> None:
+    def write(self, component: Component, pairs: Sequence[Pair]) -> None:
         """Append pairs."""
-        quoted = _quoted
+        quoted = encode_basestring
         lines = []
-        for pair in pairs:
-            (role, text), *rest = pair.turns
-            spoken = f'{{"from": "{role}", "value": {quoted(_FIRST + text)}}}'
-            for role, text in rest:
-                spoken += f', {{"from": "{role}", "value": {quoted(text)}}}'
-            image, name = quoted(pair.image), quoted(pair.pair_id)
-            lines.append(f'{{"image": {image}, "conversations": [{spoken}], "id": {name}}}')
-        if lines:
-            self._stream.write(self._separator + ",\n".join(lines))
-            self._separator = ",\n"
+        for pair_id, image, turns, _record, _grounding in pairs:
+            said = [f'{{"from": "{role}", "value": {quoted(text)}}}' for role, text in turns[1:]]
+            first = f'{{"from": "{turns[0][0]}", "value": {quoted(_FIRST + turns[0][1])}}}'
+            spoken = ", ".join([first, *said])
+            lines.append(f'{{"image": {quoted(image)}, "conversations": [{spoken}], "id": {quoted(pair_id)}}}')
+        self._stream.write(self._separator + ",\n".join(lines))
+        self._separator = ",\n"
 
     def finish(self) -> None:
         """Close the array."""
@@ -99,7 +94,7 @@ class MessagesWriter:
     def __init__(self, stream: IO[str]) -> None:
         self._stream = stream
 
-    def write(self, pairs: Sequence[Pair]) -> None:
+    def write(self, component: Component, pairs: Sequence[Pair]) -> None:
         """Append pairs."""
         for pair in pairs:
             messages = [
@@ -120,22 +115,23 @@ class ParquetWriter:
     def __init__(self, stream: IO[bytes]) -> None:
         self._writer = parquet.ParquetWriter(stream, _SCHEMA, compression="zstd")
 
-    def write(self, pairs: Sequence[Pair]) -> None:
+    def write(self, component: Component, pairs: Sequence[Pair]) -> None:
         """Append pairs as one row group."""
-        speakers: list[str] = []
-        texts: list[str] = []
-        offsets = [0]
-        for pair in pairs:
-            speakers += [turn.role for turn in pair.turns]
-            texts += [_FIRST + pair.turns[0].text, *(turn.text for turn in pair.turns[1:])]
-            offsets.append(len(texts))
+        ids, images, dialogues, records, _groundings = zip(*pairs, strict=True)
+        speakers = [turn[0] for turns in dialogues for turn in turns]
+        texts = [text for turns in dialogues for text in (_FIRST + turns[0][1], *[turn[1] for turn in turns[1:]])]
+        offsets = [0, *accumulate(map(len, dialogues))]
         spoken = pa.StructArray.from_arrays([pa.array(speakers), pa.array(texts)], names=["from", "value"])
-        columns = dict(zip(Pair._fields, zip(*pairs, strict=True), strict=True))
         arrays = [
-            pa.array(columns["pair_id"], pa.string()),
-            pa.array(columns["image"], pa.string()),
+            pa.array(ids, pa.string()),
+            pa.array(images, pa.string()),
             pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), spoken),
-            *(pa.array(columns[field.name], field.type) for field in list(_SCHEMA)[3:]),
+            *(pa.repeat(value, len(pairs)) for value in (component.name, component.task, component.source)),
+            pa.array([record.image_id for record in records], pa.string()),
+            pa.array([record.patient_id for record in records], pa.string()),
+            pa.array([record.study_id for record in records], pa.string()),
+            pa.array([record.width for record in records], pa.int32()),
+            pa.array([record.height for record in records], pa.int32()),
         ]
         self._writer.write_batch(pa.RecordBatch.from_arrays(arrays, schema=_SCHEMA))
 

@@ -28,7 +28,8 @@ class EvaluationIndex:
     """Everything that the evaluation sets hold, by cohort and level."""
 
     def __init__(self) -> None:
-        self._holders: dict[tuple[str, str], dict[str, str]] = {}
+        self._holders: dict[str, dict[str, dict[str | None, str]]] = {}
+        """Cohort -> level -> id -> component."""
 
     @classmethod
     def of(cls, store: Store, selections: Iterable[tuple[str, Selection]]) -> EvaluationIndex:
@@ -36,23 +37,26 @@ class EvaluationIndex:
         index = cls()
         for name, selection in selections:
             for record in candidates(store, selection):
-                for level, identity in _identities(record):
-                    index._holders.setdefault((selection.cohort, level), {}).setdefault(identity, name)
+                holders = index._holders.setdefault(selection.cohort, {"image": {}, "study": {}, "patient": {}})
+                holders["image"].setdefault(record.image_id, name)
+                if record.study_id is not None:
+                    holders["study"].setdefault(record.study_id, name)
+                if record.patient_id is not None:
+                    holders["patient"].setdefault(record.patient_id, name)
         return index
 
     def shared(self, cohort: str, record: Candidate) -> Shared | None:
         """What `record` of `cohort` shares with the evaluation sets; None if nothing."""
-        for level, identity in _identities(record):
-            holder = self._holders.get((cohort, level))
-            if holder is not None and (component := holder.get(identity)) is not None:
-                return Shared(level, f"{cohort} {level} {identity}", component)
-        return None
-
-
-def _identities(record: Candidate) -> Iterable[tuple[str, str]]:
-    """From the closest to the widest."""
-    yield "image", record.image_id
-    if record.study_id is not None:
-        yield "study", record.study_id
-    if record.patient_id is not None:
-        yield "patient", record.patient_id
+        holders = self._holders.get(cohort)
+        if holders is None:
+            return None
+        # From the closest to the widest; written out because a million records pass here.
+        if record.image_id in holders["image"]:
+            level, identity = "image", record.image_id
+        elif record.study_id in holders["study"]:
+            level, identity = "study", str(record.study_id)
+        elif record.patient_id in holders["patient"]:
+            level, identity = "patient", str(record.patient_id)
+        else:
+            return None
+        return Shared(level, f"{cohort} {level} {identity}", holders[level][identity])

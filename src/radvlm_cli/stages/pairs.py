@@ -21,8 +21,7 @@ from radvlm_cli.labels import ABNORMALITIES
 from radvlm_cli.recipes import Component
 from radvlm_cli.records import Turn
 from radvlm_cli.stages.dataset_files import Pair
-from radvlm_cli.store.components import Candidate, regions
-from radvlm_cli.store.engine import Store
+from radvlm_cli.store.components import Candidate
 
 Uncertain = Literal["positive", "negative", "ignore"]
 """What an uncertain finding counts as in classification; `ignore` leaves its image out."""
@@ -40,36 +39,22 @@ class ImagePlace(NamedTuple):
 
 
 def pairs(
-    store: Store,
     component: Component,
     records: Iterator[Candidate],
     place: ImagePlace,
     *,
     seed: int,
     uncertain: Uncertain,
-) -> Iterator[tuple[Pair, Candidate, int | None]]:
-    """Put each record into words, as often as the recipe repeats it; yields pair, record, ordinal of the grounding."""
-    make = _MAKERS[component.task](store, uncertain)
+) -> Iterator[Pair]:
+    """Put each record into words, as often as the recipe repeats it."""
+    make = _MAKERS[component.task](uncertain)
     name, repeat = component.name, component.repeat
     for record in records:
-        image = place.path(record)
+        image, key = place.path(record), record.key
         for repetition in range(repeat):
-            made = make(record, keyed_number(seed, name, record.key, repetition))
+            turns, grounding = make(record, keyed_number(seed, name, key, repetition))
             suffix = f"-{repetition + 1}" if repeat > 1 else ""
-            pair = Pair(
-                f"{name}-{record.key}{suffix}",
-                image,
-                made.turns,
-                name,
-                component.task,
-                component.source,
-                record.image_id,
-                record.patient_id,
-                record.study_id,
-                record.width,
-                record.height,
-            )
-            yield pair, record, made.grounding
+            yield Pair(f"{name}-{key}{suffix}", image, turns, record, grounding)
 
 
 def is_certain(labels: str) -> bool:
@@ -77,54 +62,53 @@ def is_certain(labels: str) -> bool:
     return -1 not in loads(labels).values()
 
 
-class _Made(NamedTuple):
-    turns: tuple[Turn, ...]
-    grounding: int | None = None
-
-
+_Made = tuple[tuple[Turn, ...], int | None]
+"""Turns, and which of the image's groundings or regions they are about."""
 _Maker = Callable[[Candidate, int], _Made]
 
 
-def _report(_store: Store, _uncertain: Uncertain) -> _Maker:
-    return lambda record, number: _Made(report_generation.instruct(record.content, number))
+def _report(_uncertain: Uncertain) -> _Maker:
+    return lambda record, number: (report_generation.instruct(record.content, number), None)
 
 
-def _classification(_store: Store, uncertain: Uncertain) -> _Maker:
-    return lambda record, number: _Made(classification.instruct(_positive(record.content, uncertain), number))
+def _classification(uncertain: Uncertain) -> _Maker:
+    return lambda record, number: (classification.instruct(_positive(record.content, uncertain), number), None)
 
 
-def _region(store: Store, _uncertain: Uncertain) -> _Maker:
+def _region(_uncertain: Uncertain) -> _Maker:
     def make(record: Candidate, number: int) -> _Made:
-        # Looked up for the sampled images only. The high bits choose the region, the low ones the wording.
-        found = list(loads(regions(store, record.image)).items())
+        # The high bits choose the region, the low ones the wording.
+        found = list(loads(record.content).items())
         place = (number >> 40) % len(found)
         name, boxes = found[place]
-        return _Made(anatomical_grounding.instruct(name, boxes, number), place)
+        return anatomical_grounding.instruct(name, boxes, number), place
 
     return make
 
 
-def _abnormality(_store: Store, _uncertain: Uncertain) -> _Maker:
-    return lambda record, number: _Made(
-        abnormality_grounding.instruct(str(record.name), loads(record.content), number), record.grounding
+def _abnormality(_uncertain: Uncertain) -> _Maker:
+    return lambda record, number: (
+        abnormality_grounding.instruct(str(record.name), loads(record.content), number),
+        record.grounding,
     )
 
 
-def _detection(_store: Store, _uncertain: Uncertain) -> _Maker:
-    return lambda record, number: _Made(abnormality_detection.instruct(loads(record.content), number))
+def _detection(_uncertain: Uncertain) -> _Maker:
+    return lambda record, number: (abnormality_detection.instruct(loads(record.content), number), None)
 
 
-def _phrase(_store: Store, _uncertain: Uncertain) -> _Maker:
-    return lambda record, number: _Made(
-        phrase_grounding.instruct(str(record.name), loads(record.content), number), record.grounding
+def _phrase(_uncertain: Uncertain) -> _Maker:
+    return lambda record, number: (
+        phrase_grounding.instruct(str(record.name), loads(record.content), number),
+        record.grounding,
     )
 
 
-def _conversation(_store: Store, _uncertain: Uncertain) -> _Maker:
-    return lambda record, _number: _Made(conversation.decode(record.content))
+def _conversation(_uncertain: Uncertain) -> _Maker:
+    return lambda record, _number: (conversation.decode(record.content), None)
 
 
-_MAKERS: dict[str, Callable[[Store, Uncertain], _Maker]] = {
+_MAKERS: dict[str, Callable[[Uncertain], _Maker]] = {
     "report": _report,
     "classification": _classification,
     "region-grounding": _region,

@@ -87,12 +87,6 @@ def candidates(store: Store, selection: Selection) -> Iterator[Candidate]:
     return map(Candidate._make, store.rows(sql, parameters))
 
 
-def regions(store: Store, image: int) -> str:
-    """The anatomical regions of an image as JSON: region -> boxes, by name."""
-    sql = "SELECT boxes FROM grounding WHERE source = 'imagenome' AND image_id = ? AND ordinal = 0"
-    return str(store.value(sql, (image,)))
-
-
 def frontal_images(store: Store, selection: Selection) -> int:
     """How many frontal images the splits of a component hold."""
     where, parameters = _where(selection)
@@ -103,11 +97,18 @@ _Query = tuple[str, list[Any]]
 
 
 def _where(selection: Selection) -> _Query:
-    frontal = _FRONTAL.get(selection.image_source, "1")
+    """Images of the component, for a query that goes through them by row id.
+
+    The rows of a source lie together, so a range of ids finds them in order and without sorting; + keeps SQLite from
+    the index on source and image, which would give them in another.
+    """
+    source, frontal = selection.image_source, _FRONTAL.get(selection.image_source, "1")
+    first, last = "(SELECT min(id) FROM image WHERE source = ?)", "(SELECT max(id) FROM image WHERE source = ?)"
+    where, parameters = f"i.id BETWEEN {first} AND {last} AND +i.source = ? AND {frontal}", [source] * 3
     if "all" in selection.splits:
-        return f"i.source = ? AND {frontal}", [selection.image_source]
+        return where, parameters
     marks = ", ".join("?" * len(selection.splits))
-    return f"i.source = ? AND i.split IN ({marks}) AND {frontal}", [selection.image_source, *selection.splits]
+    return f"{where} AND i.split IN ({marks})", [*parameters, *selection.splits]
 
 
 def _reports(selection: Selection) -> _Query:
@@ -148,8 +149,8 @@ def _regions(selection: Selection) -> _Query:
         parameters += selection.splits
     where, image_parameters = _where(selection._replace(splits=("train",)) if selection.paper else selection)
     sql = (
-        f"SELECT {_IMAGE}, NULL, NULL, NULL, NULL, NULL, NULL FROM grounding g JOIN image i ON i.id = g.image_id "
-        f"WHERE g.source = 'imagenome' AND g.split {own_split} AND {where} ORDER BY g.image_id"
+        f"SELECT {_IMAGE}, g.boxes, NULL, NULL, NULL, NULL, NULL FROM grounding g CROSS JOIN image i "
+        f"ON i.id = g.image_id WHERE g.source = 'imagenome' AND g.split {own_split} AND {where} ORDER BY g.image_id"
     )
     return sql, parameters + image_parameters
 
@@ -160,8 +161,8 @@ def _groundings(selection: Selection) -> _Query:
     kind = "phrase" if selection.task == "phrase-grounding" else "abnormality"
     sql = (
         f"SELECT {_IMAGE}, g.boxes, {name}, g.ordinal, NULL, NULL, NULL FROM grounding g "
-        f"JOIN image i ON i.id = g.image_id WHERE g.source = ? AND g.kind = ? AND g.boxes <> '[]' "
-        f"AND {name} IS NOT NULL AND {where} ORDER BY i.id, g.ordinal"
+        f"CROSS JOIN image i ON i.id = g.image_id WHERE g.source = ? AND g.kind = ? AND g.boxes <> '[]' "
+        f"AND {name} IS NOT NULL AND {where} ORDER BY g.image_id, g.ordinal"
     )
     return sql, [selection.source, kind, *parameters]
 
@@ -187,7 +188,7 @@ def _conversations(selection: Selection) -> _Query:
     kind = "grounded" if selection.task == "grounded-conversation" else "standard"
     sql = (
         f"SELECT {_IMAGE}, v.turns, NULL, NULL, NULL, NULL, v.id FROM conversation v "
-        f"JOIN image i ON i.id = v.image_id WHERE v.source = ? AND v.kind = ? AND {where} ORDER BY i.id"
+        f"CROSS JOIN image i ON i.id = v.image_id WHERE v.source = ? AND v.kind = ? AND {where} ORDER BY v.image_id"
     )
     return sql, [selection.source, kind, *parameters]
 

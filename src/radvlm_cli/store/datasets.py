@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from radvlm_cli.hashing import canonical_json, file_sha256
 from radvlm_cli.store.bulk import execute_many
+from radvlm_cli.store.components import Candidate
 from radvlm_cli.store.runs import Run
 
 
@@ -73,6 +74,39 @@ def write_component(run: Run, dataset_id: int, component: ComponentRow, leaks: I
         execute_many(connection, "INSERT INTO leak VALUES (?, ?, ?, ?, ?, ?)", found)
     names = ("found", "unusable", "leaked", "removed", "pairs")
     run.tally(component.name, {name: getattr(component, name) for name in names})
+
+
+class PairRow(Protocol):
+    """What a pair knows that the store keeps (stages make it)."""
+
+    @property
+    def pair_id(self) -> str: ...
+
+    @property
+    def record(self) -> Candidate: ...
+
+    @property
+    def grounding(self) -> int | None: ...
+
+
+def write_pairs(run: Run, dataset_id: int, component: int, position: int, pairs: Sequence[PairRow]) -> None:
+    """Keep where pairs come from; the first of them stands at `position` in the files."""
+    rows = [
+        (
+            dataset_id,
+            place,
+            pair.pair_id,
+            component,
+            (record := pair.record).image,
+            record.report,
+            record.curated_text,
+            pair.grounding,
+            record.conversation,
+        )
+        for place, pair in enumerate(pairs, position)
+    ]
+    with run.store.write() as connection:
+        execute_many(connection, "INSERT INTO pair VALUES (?,?,?,?,?,?,?,?,?)", rows)
 
 
 def complete_dataset(

@@ -121,7 +121,7 @@ def connect_engine(path: Path) -> Engine:
         cursor.execute("PRAGMA synchronous=NORMAL")
         cursor.execute("PRAGMA foreign_keys=ON")
         cursor.execute("PRAGMA temp_store=MEMORY")
-        cursor.execute("PRAGMA cache_size=-65536")  # KiB
+        cursor.execute("PRAGMA cache_size=-16384")  # KiB, for each of a few connections
         cursor.close()
 
     @event.listens_for(engine, "begin")
