@@ -12,6 +12,7 @@ from radvlm_cli.commands import options
 from radvlm_cli.commands.output import print_json, print_table, say
 from radvlm_cli.commands.running import stage_run
 from radvlm_cli.config import load_settings
+from radvlm_cli.errors import ConfigError, StoreError
 
 if TYPE_CHECKING:
     from radvlm_cli.stages.build import Built
@@ -56,10 +57,12 @@ def build(
     derived_dir: options.DerivedDir = None,
     store: options.StorePath = None,
     seed: Annotated[int | None, typer.Option(help="Instead of the recipe's.")] = None,
-    format: Annotated[list[Format] | None, typer.Option("--format", help="May be repeated.  [default: llava]")] = None,
+    format: Annotated[
+        list[Format] | None, typer.Option("--format", help="May be repeated.", show_default="llava")
+    ] = None,
     image_root: Annotated[
         Path | None,
-        typer.Option("--image-root", help="Write image paths relative to this folder.  [default: absolute]"),
+        typer.Option("--image-root", help="Write image paths relative to this folder.", show_default="absolute paths"),
     ] = None,
     uncertain: Annotated[
         Uncertain, typer.Option(help="An uncertain finding counts as this; ignore leaves the image out.")
@@ -86,9 +89,11 @@ def build(
 
       radvlm build --output datasets/train
 
-      radvlm build --recipe evaluation --output datasets/test --format llava --format messages
+      radvlm build --recipe evaluation --output datasets/test --format messages
     """
     settings = load_settings(data_dir=data_dir, derived_dir=derived_dir, store=store)
+    if not settings.store.exists():
+        raise StoreError(f"There is no store at {settings.store}.", "radvlm prepare --source all --data-dir PATH")
 
     from radvlm_cli.recipes import load_recipe
     from radvlm_cli.stages.build import BuildOptions, count_records
@@ -111,7 +116,8 @@ def build(
         )
     if dry_run:
         rows = count_records(settings.store, wanted, chosen)
-        print_json(rows) if as_json else print_table(rows, title=f"radvlm build --recipe {recipe} would use")
+        title = f"radvlm build --recipe {recipe} would use, before the leakage check:"
+        print_json(rows) if as_json else print_table(rows, title=title)
         return
     arguments = {"recipe": recipe, "evaluation": evaluation, "output": str(output.absolute()), **chosen._asdict()}
     with stage_run("build", arguments, settings, resume=resume, allow_network=allow_network_store) as run:
@@ -125,6 +131,11 @@ def build(
             options=chosen,
         )
     _print(built, as_json)
+    if not built.pairs:
+        raise ConfigError(
+            f"The dataset is empty: {settings.store} holds none of the records that the recipe asks for.",
+            "radvlm prepare --source all, and see what is there: radvlm db status",
+        )
 
 
 def _print(built: Built, as_json: bool) -> None:
@@ -135,7 +146,8 @@ def _print(built: Built, as_json: bool) -> None:
             {"name": built.name, "pairs": built.pairs, "sha256": built.sha256, "files": files, "components": rows}
         )
         return
-    print_table(rows, title=f"Dataset {built.name}: {built.pairs:,} pairs")
+    title = f"Dataset {built.name}: {built.pairs:,} pairs"
+    print_table(rows, title=title, notes="remark", spare=("task", "source", "repeat"))
     leaked = sum(line.leaked for line in built.lines)
     if leaked:
         removed = sum(line.removed for line in built.lines)

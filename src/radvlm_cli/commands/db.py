@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -34,8 +35,10 @@ def status(data_dir: options.DataDir = None, store: options.StorePath = None, as
         print_json(state)
         return
     print(f"{settings.store}: revision {state['revision']}, {state['bytes']:,} bytes")
-    print_table(state["tables"], title="Rows")
-    print_table(state["runs"], title="Runs (newest first)")
+    print_table(state["tables"], title="\nRows")
+    print_table(
+        [_run_row(run) for run in state["runs"]], title="\nRuns, newest first", notes="message", spare=("host",)
+    )
 
 
 @app.command()
@@ -65,7 +68,9 @@ def upgrade(data_dir: options.DataDir = None, store: options.StorePath = None) -
 def backup(
     data_dir: options.DataDir = None,
     store: options.StorePath = None,
-    to: Annotated[Path | None, typer.Option("--to", help="File to write.  [default: beside the store, dated]")] = None,
+    to: Annotated[
+        Path | None, typer.Option("--to", help="File to write.", show_default="beside the store, dated")
+    ] = None,
 ) -> None:
     """Copy the store, consistent even while a run writes to it.
 
@@ -105,7 +110,10 @@ def check(
     if as_json:
         print_json([finding._asdict() for finding in findings])
     else:
-        print_table([finding._asdict() for finding in findings], columns=["check", "found", "example", "remedy"])
+        print_table([finding._asdict() for finding in findings], columns=["check", "found"])
+        for finding in findings:
+            if finding.found:
+                print(f"\n{finding.check}\n  for example: {finding.example}\n  what to do: {finding.remedy}")
     if any(finding.found for finding in findings):
         raise typer.Exit(4)
 
@@ -125,7 +133,27 @@ def problems(data_dir: options.DataDir = None, store: options.StorePath = None, 
     from radvlm_cli.stages.maintenance import list_problems
 
     rows = list_problems(settings.store)
-    print_json(rows) if as_json else print_table(rows, title="Skipped and failed items")
+    if as_json:
+        print_json(rows)
+    elif rows:
+        print_table(rows, title="Skipped and failed items", spare=("stage",))
+    else:
+        print("Nothing was skipped, nothing failed.")
+
+
+def _run_row(run: dict[str, Any]) -> dict[str, Any]:
+    """A run with times as people read them."""
+    started = datetime.fromisoformat(run["started_at"])
+    ended = datetime.fromisoformat(run["ended_at"]) if run["ended_at"] else None
+    return {
+        "run": run["id"],
+        "command": run["command"],
+        "status": run["status"],
+        "started (UTC)": f"{started:%Y-%m-%d %H:%M:%S}",
+        "took": ended and str(ended - started).split(".")[0],
+        "host": run["host"],
+        "message": run["message"],
+    }
 
 
 def _existing(data_dir: Path | None, store: Path | None, derived_dir: Path | None = None) -> Settings:

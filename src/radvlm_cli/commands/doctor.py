@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+import textwrap
+from typing import TYPE_CHECKING
+
 import typer
 
 from radvlm_cli.commands import options
-from radvlm_cli.commands.output import print_json, print_table
+from radvlm_cli.commands.output import print_json, terminal_width
 from radvlm_cli.config import load_settings
+from radvlm_cli.errors import ConfigError
+
+if TYPE_CHECKING:
+    from radvlm_cli.stages.doctor import Finding
+
+_LEAST = 30
+"""Characters of a line that are left for the state, however narrow the terminal."""
 
 
 def doctor(
@@ -23,14 +33,27 @@ def doctor(
 
       DATA_DIR=/data/cxr radvlm doctor --json
     """
-    settings = load_settings(data_dir=data_dir, derived_dir=derived_dir, store=store)
+    from radvlm_cli.stages.doctor import Finding, examine
 
-    from radvlm_cli.stages.doctor import examine
-
-    findings = examine(settings.data_dir, settings.derived_dir, settings.store)
+    try:
+        settings = load_settings(data_dir=data_dir, derived_dir=derived_dir, store=store)
+        findings = examine(settings.data_dir, settings.derived_dir, settings.store)
+    except ConfigError as error:
+        findings = [*examine(None, None, None), Finding("bad", "settings", error.message, error.hint or "")]
     if as_json:
         print_json([finding._asdict() for finding in findings])
     else:
-        print_table([{"": f.mark, "what": f.what, "state": f.state, "what to do": f.remedy} for f in findings])
+        _print(findings)
     if any(finding.mark == "bad" for finding in findings):
         raise typer.Exit(4)
+
+
+def _print(findings: list[Finding]) -> None:
+    """Each finding with its state, and what to do about it on a line of its own that can be copied whole."""
+    margin = max(len(finding.what) for finding in findings) + len("note") + 4
+    for finding in findings:
+        head = f"{finding.mark:4}  {finding.what}".ljust(margin)
+        width = max(terminal_width(), margin + _LEAST)
+        print(textwrap.fill(head + finding.state, width, subsequent_indent=" " * margin, break_on_hyphens=False))
+        if finding.remedy:
+            print(f"      -> {finding.remedy}")

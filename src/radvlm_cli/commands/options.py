@@ -15,18 +15,18 @@ DerivedDir = Annotated[
     Path | None,
     typer.Option(
         "--derived-dir",
-        help="Folder for files made by prepare, where the data folder is read-only.  [default: the data folder]",
+        help="Folder for files made by prepare, where the data folder is read-only.",
         envvar="RADVLM_DERIVED_DIR",
-        show_default=False,
+        show_default="the data folder",
     ),
 ]
 StorePath = Annotated[
     Path | None,
     typer.Option(
         "--store",
-        help="The SQLite store.  [default: radvlm.db in the data folder]",
+        help="The SQLite store.",
         envvar="RADVLM_STORE",
-        show_default=False,
+        show_default="radvlm.db in the data folder",
     ),
 ]
 AllowNetworkStore = Annotated[

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
+
+from radvlm_cli.commands.table import lay_out
 
 if TYPE_CHECKING:
     from rich.progress import Progress as RichProgress
@@ -16,6 +19,7 @@ if TYPE_CHECKING:
     from radvlm_cli.progress import Progress
 
 _PLAIN_LINE_EVERY_S = 10.0
+_PIPE_WIDTH = 120
 
 
 def print_json(value: Any) -> None:
@@ -23,29 +27,26 @@ def print_json(value: Any) -> None:
     print(json.dumps(value, indent=2, ensure_ascii=False, default=str))
 
 
-def print_table(rows: Iterable[Mapping[str, Any]], *, title: str | None = None, columns: Sequence[str] = ()) -> None:
-    """Print rows as a table; numbers to the right with thousands separators, None blank."""
-    from rich.console import Console
-    from rich.table import Table
-
+def print_table(
+    rows: Iterable[Mapping[str, Any]],
+    *,
+    title: str | None = None,
+    columns: Sequence[str] = (),
+    notes: str | None = None,
+    spare: Sequence[str] = (),
+) -> None:
+    """Print rows as a table; see lay_out for `notes` and `spare`. A pipe counts as 120 columns wide."""
     rows = list(rows)
     names = list(columns) or (list(rows[0]) if rows else [])
-    table = Table(title=title, title_justify="left", header_style="bold")
-    for name in names:
-        numeric = any(isinstance(row.get(name), int) for row in rows)
-        table.add_column(name, justify="right" if numeric else "left", overflow="fold")
-    for row in rows:
-        table.add_row(*(_cell(row.get(name)) for name in names))
-    # A pipe has no width: give it room instead of folding at 80.
-    Console(width=None if sys.stdout.isatty() else 200, highlight=False, markup=False).print(table)
+    if title:
+        print(title)
+    if names:
+        print("\n".join(lay_out(rows, names, width=terminal_width(), notes=notes, spare=spare)))
 
 
-def _cell(value: Any) -> str:
-    if value is None:
-        return ""
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    return f"{value:,}" if isinstance(value, int) else str(value)
+def terminal_width() -> int:
+    """Columns of the terminal behind stdout; COLUMNS counts first, a pipe has 120."""
+    return shutil.get_terminal_size((_PIPE_WIDTH, 0)).columns
 
 
 def say(message: str) -> None:
@@ -73,12 +74,13 @@ def live_progress() -> Iterator[Progress]:
         rate,
         TimeRemainingColumn(),
         console=console,
+        transient=True,
     ) as bar:
         yield LiveProgress(bar)
 
 
 class LiveProgress:
-    """One bar for the task at hand; finished ones leave a line."""
+    """One bar for the task at hand; it goes when that is done."""
 
     def __init__(self, bar: RichProgress) -> None:
         self._bar = bar

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import os
-from typing import Annotated, Any
+import shlex
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from radvlm_cli.commands import options
 from radvlm_cli.commands.output import print_json, print_table, say
 from radvlm_cli.commands.running import stage_run
-from radvlm_cli.config import load_settings
+from radvlm_cli.config import Settings, load_settings
 from radvlm_cli.errors import ConfigError
+
+if TYPE_CHECKING:
+    from radvlm_cli.stages.prepare import Prepared
 
 SOURCE_NAMES = (
     "mimic",
@@ -41,7 +45,7 @@ def prepare(
         bool,
         typer.Option("--official-sections", help="Leave out the 54 MIMIC-CXR studies that the official file omits."),
     ] = False,
-    workers: Annotated[int | None, typer.Option(min=1, help="Conversion processes.  [default: all cores]")] = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="Conversion processes.", show_default="all cores")] = None,
     force: Annotated[bool, typer.Option("--force", help="Do finished steps again.")] = False,
     resume: options.Resume = False,
     dry_run: options.DryRun = False,
@@ -67,14 +71,14 @@ def prepare(
 
     from radvlm_cli.sources import Options
     from radvlm_cli.stages import doctor
-    from radvlm_cli.stages.prepare import Prepared
     from radvlm_cli.stages.prepare import prepare as stage
 
     read = Options(tables_only, official_sections, size, square)
     if dry_run:
         plans = doctor.plan_prepare(source, settings.data(), settings.derived(), read)
-        print_json(plans) if as_json else print_table(plans, title="radvlm prepare would")
+        print_json(plans) if as_json else print_table(plans, title="radvlm prepare would read:", notes="reads")
         return
+    doctor.require_datasets(source, settings.data())
     arguments = {
         "source": sorted(set(source)),
         "data_dir": str(settings.data()),
@@ -82,7 +86,7 @@ def prepare(
         **read._asdict(),
     }
     with stage_run("prepare", arguments, settings, resume=resume, allow_network=allow_network_store) as run:
-        results: list[Prepared] = stage(
+        results = stage(
             run,
             sources=source,
             data_dir=settings.data(),
@@ -92,25 +96,38 @@ def prepare(
             force=force,
         )
         failed = run.failed_items
-    if as_json:
-        print_json([result._asdict() for result in results])
-    else:
-        print_table(
-            [_row(result) for result in results if not result.passed_over], title=f"Prepared ({settings.store})"
-        )
-        for result in results:
-            if result.passed_over:
-                say(f"{result.title}: not there ({result.missing[0]} not found).")
+    _print(results, settings, as_json)
     if failed:
-        say(f"{failed:,} items failed; see which and why: radvlm db problems --store {settings.store}")
         raise typer.Exit(4)
 
 
-def _row(result: Any) -> dict[str, Any]:
-    counts = dict(result.counts)
+def _print(results: list[Prepared], settings: Settings, as_json: bool) -> None:
+    from radvlm_cli.stages.maintenance import list_problems
+
+    if as_json:
+        print_json([result._asdict() for result in results])
+    else:
+        rows = [_row(result) for result in results if not result.passed_over]
+        print_table(rows, title=f"Prepared into {settings.store}", notes="of which")
+        for result in results:
+            if result.passed_over:
+                say(f"{result.title}: not there ({result.missing[0]} not found).")
+    names = {result.source for result in results if not result.passed_over}
+    problems = [row for row in list_problems(settings.store) if row["stage"] == "prepare" and row["subject"] in names]
+    failed = sum(row["items"] for row in problems if row["status"] == "failed")
+    if failed:
+        items = "1 item" if failed == 1 else f"{failed:,} items"
+        say(f"{items} failed; see why: radvlm db problems --store {shlex.quote(str(settings.store))}")
+
+
+def _row(result: Prepared) -> dict[str, Any]:
     shown = ("images", "reports", "groundings", "curated texts", "conversations")
-    rest = [f"{name} {value:,}" for name, value in counts.items() if name not in shown]
-    return {"source": result.source, **{name: counts.get(name) for name in shown}, "of which": ", ".join(rest)}
+    rest = [f"{name}: {value:,}" for name, value in result.counts.items() if name not in shown]
+    return {
+        "source": result.source,
+        **{name: result.counts.get(name) or None for name in shown},
+        "of which": "; ".join(rest),
+    }
 
 
 def _did_you_mean(name: str) -> str | None:

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import platform
+import shlex
 import shutil
+import sqlite3
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from radvlm_cli.errors import RadvlmError
+from radvlm_cli.errors import DataError, RadvlmError
 from radvlm_cli.sources import SOURCES, Options
-from radvlm_cli.sources.layout import Layout, locate
+from radvlm_cli.sources.layout import Info, Layout, Requirement, locate
 from radvlm_cli.store.engine import file_system
 from radvlm_cli.store.migrate import newest_revision, revision_of
 
@@ -31,9 +33,49 @@ class Finding(NamedTuple):
     remedy: str = ""
 
 
-def examine(data_dir: Path | None, derived_dir: Path | None, store: Path) -> list[Finding]:
-    """Look at everything; nothing is changed."""
-    return [*_environment(), *_store(store), *_folders(data_dir, derived_dir), *_keys()]
+def examine(data_dir: Path | None, derived_dir: Path | None, store: Path | None) -> list[Finding]:
+    """Look at everything that is set; nothing is changed."""
+    findings = [*_environment(), *_keys()]
+    if store is not None:
+        findings += _store(store)
+    if data_dir is not None:
+        findings += _folders(data_dir, derived_dir or data_dir, _prepared(store) if store is not None else set())
+    return findings
+
+
+def require_datasets(sources: Sequence[str], data_dir: Path) -> None:
+    """Raise DataError where `prepare` would find nothing to do below `data_dir`, or not all that was asked for."""
+    names = [name for name in SOURCES if "all" in sources or name in sources]
+    layouts = [locate(SOURCES[name]().info, data_dir) for name in names]
+    if not all(layout.absent for layout in layouts) and "all" in sources:
+        return
+    if all(layout.absent for layout in layouts):
+        _refuse_own_folder(data_dir, sources)
+    if "all" in sources:
+        raise DataError(
+            f"No dataset was found in {data_dir}.", f"radvlm doctor --data-dir {shlex.quote(str(data_dir))}"
+        )
+    for layout in layouts:
+        layout.require()
+
+
+def _refuse_own_folder(data_dir: Path, sources: Sequence[str]) -> None:
+    own = _dataset_of(data_dir)
+    if own is not None:
+        words = ["radvlm", "prepare", *(w for name in sources for w in ("--source", name)), "--data-dir"]
+        raise DataError(
+            f"{data_dir} is the folder of {own.title} itself; the data folder is the one that holds it.",
+            shlex.join([*words, str(data_dir.parent)]),
+        )
+
+
+def _dataset_of(folder: Path) -> Info | None:
+    """The dataset whose own folder this is, by its name and its files."""
+    for make in SOURCES.values():
+        info = make().info
+        if folder.name.casefold() in map(str.casefold, info.folders) and not locate(info, folder.parent).absent:
+            return info
+    return None
 
 
 def plan_prepare(sources: Sequence[str], data_dir: Path, derived_dir: Path, options: Options) -> list[dict[str, Any]]:
@@ -49,37 +91,38 @@ def plan_prepare(sources: Sequence[str], data_dir: Path, derived_dir: Path, opti
             {
                 "source": name,
                 "state": _state(layout),
-                "reads": ", ".join(layout.relative(path) for path in layout.found.values()),
                 "to convert": waiting,
                 "converted": len(targets) - waiting,
+                "reads": ", ".join(os.path.normpath(layout.relative(path)) for path in layout.found.values()),
             }
         )
     return plans
 
 
 def _environment() -> Iterator[Finding]:
-    yield Finding("ok", "Python", f"{platform.python_version()} on {platform.platform()}")
-    for name in _CORE:
+    yield Finding("ok", "Python", f"{platform.python_version()} on {platform.system()} {platform.machine()}")
+    yield _packages("packages", _CORE, "bad", "pip install -c constraints.txt .")
+    yield _packages("training, evaluation", _MODELS, "note", "pip install -c constraints.txt '.[models]'")
+
+
+def _packages(what: str, names: Sequence[str], mark: Literal["note", "bad"], remedy: str) -> Finding:
+    absent = []
+    present = []
+    for name in names:
         try:
-            yield Finding("ok", name, version(name))
+            present.append(f"{name} {version(name)}")
         except PackageNotFoundError:
-            yield Finding("bad", name, "not installed", "pip install radvlm")
-    absent = [name for name in _MODELS if importlib.util.find_spec(name) is None]
+            absent.append(name)
     if absent:
-        yield Finding(
-            "note", "training and evaluation", f"{', '.join(absent)} not installed", "pip install 'radvlm[models]'"
-        )
-    else:
-        yield Finding("ok", "training and evaluation", ", ".join(f"{name} {version(name)}" for name in _MODELS))
+        return Finding(mark, what, f"not installed: {', '.join(absent)}", remedy)
+    return Finding("ok", what, ", ".join(present))
 
 
 def _store(store: Path) -> Iterator[Finding]:
     kind = file_system(store.parent) or "unknown file system"
     free = shutil.disk_usage(store.parent).free / 1e9 if store.parent.is_dir() else 0.0
     if not store.exists():
-        yield Finding(
-            "note", "store", f"{store} does not exist yet ({kind}, {free:.0f} GB free)", "radvlm prepare makes it"
-        )
+        yield Finding("note", "store", f"{store} does not exist yet; prepare makes it ({kind}, {free:.0f} GB free)")
         return
     try:
         revision = revision_of(store)
@@ -93,39 +136,65 @@ def _store(store: Path) -> Iterator[Finding]:
     elif revision is None or revision < newest:
         yield Finding("note", "store", f"{state} (behind {newest})", "radvlm db upgrade")
     else:
-        yield Finding("bad", "store", f"{state} (ahead of this radvlm, {newest})", "pip install --upgrade radvlm")
-
-
-def _folders(data_dir: Path | None, derived_dir: Path | None) -> Iterator[Finding]:
-    if data_dir is None or not data_dir.is_dir():
         yield Finding(
-            "bad",
-            "data folder",
-            "not set" if data_dir is None else f"{data_dir} does not exist",
-            "export DATA_DIR=PATH",
+            "bad", "store", f"{state} (ahead of this radvlm, {newest})", "use the radvlm that wrote it, or a newer one"
         )
+
+
+def _prepared(store: Path) -> set[str]:
+    """The sources that a store of this radvlm's revision holds."""
+    try:
+        if revision_of(store) != newest_revision():
+            return set()
+        with closing(sqlite3.connect(f"{store.as_uri()}?mode=ro", uri=True)) as connection:
+            return {name for (name,) in connection.execute("SELECT DISTINCT subject FROM step")}
+    except (RadvlmError, OSError, sqlite3.Error):
+        return set()  # what is wrong with it is told of the store
+
+
+def _folders(data_dir: Path, derived_dir: Path, prepared: set[str]) -> Iterator[Finding]:
+    if not data_dir.is_dir():
+        yield Finding("bad", "data folder", f"there is no folder {data_dir}", "export DATA_DIR=PATH")
         return
-    yield Finding("ok", "data folder", str(data_dir))
-    derived = derived_dir or data_dir
-    writable = os.access(derived if derived.exists() else derived.parent, os.W_OK)
-    yield Finding("ok" if writable else "bad", "derived folder", str(derived), "" if writable else "--derived-dir PATH")
-    for name in SOURCES:
-        yield from _source(locate(SOURCES[name]().info, data_dir, derived))
-
-
-def _source(layout: Layout) -> Iterator[Finding]:
-    info = layout.info
-    obtain = f"{info.obtain} ({info.licence})"
-    if not layout.folders:
-        yield Finding("note", info.title, f"not there: no folder {' or '.join(info.folders[:3])}", obtain)
-    elif layout.absent:
-        names = "; ".join(f"{r.what} ({' or '.join(r.paths[:2])})" for r in layout.absent)
-        yield Finding("bad", info.title, f"missing in {layout.home.name}: {names}", obtain)
-    elif layout.missing:
-        names = "; ".join(r.what for r in layout.missing)
-        yield Finding("note", info.title, f"usable; without {names}", obtain)
+    own = _dataset_of(data_dir)
+    if own is None:
+        yield Finding("ok", "data folder", str(data_dir))
     else:
-        yield Finding("ok", info.title, f"complete ({layout.home.name})", f"radvlm prepare --source {info.name}")
+        state = f"{data_dir} is the folder of {own.title} itself, not the one that holds it"
+        yield Finding("bad", "data folder", state, f"export DATA_DIR={shlex.quote(str(data_dir.parent))}")
+    writable = os.access(derived_dir if derived_dir.exists() else derived_dir.parent, os.W_OK)
+    state = str(derived_dir) if writable else f"{derived_dir} cannot be written to"
+    yield Finding("ok" if writable else "bad", "derived folder", state, "" if writable else "give --derived-dir PATH")
+    for name, make in SOURCES.items():
+        yield _source(locate(make().info, data_dir, derived_dir), name in prepared)
+
+
+def _source(layout: Layout, prepared: bool) -> Finding:
+    info = layout.info
+    obtain = f"{info.obtain}; {info.licence}"
+    if not layout.folders:
+        return Finding("note", info.title, f"not there: no folder {' or '.join(info.folders[:3])}", obtain)
+    needed = [requirement for requirement in info.requirements if requirement.needed]
+    if len(layout.absent) == len(needed) and _is_shared(layout):
+        return Finding("note", info.title, f"not there: {_listed(layout.absent)} is not in {layout.home.name}", obtain)
+    if layout.absent:
+        return Finding("bad", info.title, f"missing in {layout.home.name}: {_listed(layout.absent)}", obtain)
+    state = f"in {layout.home.name}" + (", prepared" if prepared else "")
+    if layout.missing:
+        return Finding("note", info.title, f"usable {state}; without {_listed(layout.missing)}", obtain)
+    remedy = "" if prepared else f"radvlm prepare --source {info.name}"
+    return Finding("ok", info.title, f"complete {state}", remedy)
+
+
+def _listed(requirements: Sequence[Requirement]) -> str:
+    """Each with where it should be."""
+    return "; ".join(f"{r.what} ({' or '.join(r.paths[:2])})" for r in requirements)
+
+
+def _is_shared(layout: Layout) -> bool:
+    """Whether another dataset may lie in the same folder: that it is there says nothing of this one."""
+    others = (make().info for name, make in SOURCES.items() if name != layout.info.name)
+    return any(layout.home.name.casefold() in map(str.casefold, other.folders) for other in others)
 
 
 def _state(layout: Layout) -> str:
@@ -135,5 +204,8 @@ def _state(layout: Layout) -> str:
 
 
 def _keys() -> Iterator[Finding]:
-    for name in _KEYS:
-        yield Finding("ok" if os.environ.get(name) else "note", name, "set" if os.environ.get(name) else "not set")
+    present = [name for name in _KEYS if os.environ.get(name)]
+    if present:
+        yield Finding("ok", "keys", f"set: {', '.join(present)}")
+    else:
+        yield Finding("note", "keys", f"none set; prepare and build need none ({', '.join(_KEYS)})")

@@ -15,6 +15,7 @@ from radvlm_cli.store.tables import VOCABULARY
 
 _DERIVED_FOLDERS = ("train_jpg", "test_jpg", "images_grounding_jpg")
 _PREPARE = "radvlm prepare --source all"
+_BUILD = "radvlm build, with the options that the dataset was built with"
 
 
 class Finding(NamedTuple):
@@ -94,14 +95,14 @@ def _pairs_without_records(store: Store) -> Finding:
         "OR (curated_text_id IS NOT NULL AND NOT EXISTS (SELECT 1 FROM curated_text c WHERE c.id = curated_text_id)) "
         "OR (conversation_id IS NOT NULL AND NOT EXISTS (SELECT 1 FROM conversation v WHERE v.id = conversation_id))"
     )
-    return _finding("pairs whose records are gone", (str(r[0]) for r in rows), "radvlm build the dataset again")
+    return _finding("pairs whose records are gone", (str(r[0]) for r in rows), _BUILD)
 
 
 def _unfinished(store: Store) -> Finding:
     wrong = (
         f"{name} in {output}" for name, output in store.rows("SELECT name, output FROM dataset WHERE status='building'")
     )
-    return _finding("datasets left half built", wrong, "radvlm build the dataset again")
+    return _finding("datasets left half built", wrong, _BUILD)
 
 
 def _root(root: str, path: str, data_dir: Path | None, derived_dir: Path | None) -> Path | None:
@@ -132,7 +133,7 @@ def _images_without_files(store: Store, data_dir: Path, derived_dir: Path) -> Fi
             if path is not None and not path.is_file():
                 yield f"{path} is gone"
 
-    return _finding("images whose file is gone", wrong(), f"{_PREPARE} --force")
+    return _finding("images whose file is gone", wrong(), f"restore them, or have it noted: {_PREPARE} --force")
 
 
 def _files_without_rows(store: Store, derived_dir: Path) -> Finding:
