@@ -216,8 +216,8 @@ def test_boxes_without_the_true_size_of_their_image_fail_once_per_image(
         ("a,R1,Edema,4O,10,50,20", "failed", "a corner of the box is not a number"),
         ("a,R1,Edema,,,,", "skipped", "a finding without a box"),
         ("a,R1,No finding,1,1,9,9", "skipped", "a box on a row that says no finding"),
-        ("a,R1,,1,1,9,9", "failed", "image_id or class_name is blank"),
-        (",R1,Edema,1,1,9,9", "failed", "image_id or class_name is blank"),
+        ("a,R1,,1,1,9,9", "failed", "the class_name is blank"),
+        (",R1,Edema,1,1,9,9", "failed", "the image_id is blank"),
     ],
 )
 def test_a_bad_row_is_told_and_the_others_go_on(tmp_path: Path, row: str, status: str, reason: str) -> None:

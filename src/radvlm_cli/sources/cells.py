@@ -6,26 +6,29 @@ from collections.abc import Iterator, Mapping
 
 from radvlm_cli.records import Outcome
 
-_MOST = 1_000_000
+MOST = 1_000_000
 """More than any age, year or number of pixels; SQLite takes no number of any length."""
 _OLDEST = 120
 
 
 def whole(cell: str | None) -> int | None:
-    """`1930.0` -> 1930; None for a blank cell, and for one that is no number from 0 to a million."""
-    if not cell:
-        return None
-    try:
-        number = int(float(cell))
-    except (ValueError, OverflowError):
-        return None
-    return number if 0 <= number <= _MOST else None
+    """`1930.0` -> 1930; None for a blank cell, and for one that is no whole number from 0 to a million."""
+    number = _number(cell)
+    return int(number) if number is not None and number.is_integer() else None
 
 
 def years(cell: str | None) -> int | None:
-    """An age; None for a blank cell, and for one that is no number from 0 to 120."""
-    number = whole(cell)
-    return number if number is not None and number <= _OLDEST else None
+    """An age, fractions cut off; None for a blank cell, and for one that is no number from 0 to 120."""
+    number = _number(cell)
+    return int(number) if number is not None and number <= _OLDEST else None
+
+
+def _number(cell: str | None) -> float | None:
+    try:
+        number = float(cell or "")
+    except ValueError:
+        return None
+    return number if 0 <= number <= MOST else None
 
 
 def junk(item: str, cells: Mapping[str, str | None]) -> Iterator[Outcome]:

@@ -17,6 +17,7 @@ from radvlm_cli.hashing import canonical_json
 from radvlm_cli.labels import FINDINGS
 from radvlm_cli.records import Image, Outcome, Report, Split
 from radvlm_cli.sources import Options, Source
+from radvlm_cli.sources.cells import MOST
 from radvlm_cli.sources.layout import Info, Layout, Requirement
 from radvlm_cli.sources.mimic_reports import SECTION_COLUMNS, SPLITS, read_reports
 from radvlm_cli.sources.presence import presence
@@ -206,7 +207,7 @@ def _pixels(cell: str | None) -> int | None:
         number = float(cell or "")
     except ValueError:
         return None
-    return int(number) if number.is_integer() and number > 0 else None
+    return int(number) if number.is_integer() and 0 < number <= MOST else None
 
 
 def _sexes(layout: Layout) -> Callable[[str, str], Sex | None]:

@@ -38,10 +38,11 @@ def read_table(
 
     All cells are text, None for `blanks`. A column of `optional` that the file lacks gives None in every row. Cells
     may hold line breaks. Raises DataError where the file cannot be opened, lacks a column or has it twice, is cut
-    short, has rows of another length, or has none.
+    short, has rows of another length, holds zero bytes, or has no rows.
     """
     header = read_header(path)
     _check_columns(path, header, columns, optional)
+    _check_zeros(path)
     wanted = [*columns, *optional]
     present = [name for name in wanted if name in header]
     options = csv.ConvertOptions(
@@ -124,6 +125,19 @@ def _check_columns(path: Path, header: list[str], columns: Sequence[str], option
     twice = next((name for name in (*columns, *optional) if header.count(name) > 1), None)
     if twice is not None:
         raise DataError(f"{path}: column {twice!r} is there twice.", _HINT)
+
+
+def _check_zeros(path: Path) -> None:
+    """DataError for zero bytes: blocks that a download or disk lost. They hide line ends, so rows would run together.
+
+    Archives have checksums against that.
+    """
+    if path.suffix in (".gz", ".zip"):
+        return
+    with path.open("rb") as stream:
+        while block := stream.read(1 << 20):
+            if b"\0" in block:
+                raise DataError(f"{path} holds zero bytes: a part of it is lost.", _HINT)
 
 
 @contextmanager

@@ -27,6 +27,13 @@ from radvlm_cli.sources.tables import read_header, read_table
 NO_FINDING = "No finding"
 SPLITS: tuple[Split, ...] = ("train", "test")
 _CORNERS = ("x_min", "y_min", "x_max", "y_max")
+_CLASSES = frozenset((
+    "Aortic enlargement", "Atelectasis", "Calcification", "Cardiomegaly", "Clavicle fracture", "Consolidation",
+    "Edema", "Emphysema", "Enlarged PA", "ILD", "Infiltration", "Lung Opacity", "Lung cavity", "Lung cyst",
+    "Mediastinal shift", "Nodule/Mass", "Other lesion", "Pleural effusion", "Pleural thickening", "Pneumothorax",
+    "Pulmonary fibrosis", "Rib fracture",
+))  # fmt: skip
+"""Those that have boxes; the other six are said of whole images."""
 _ALIASES = {"Other diseases": "Other disease"}
 _READER = ("rad_id", "rad_ID")
 _HINT = "Delete it and run: radvlm prepare --source vindr"
@@ -201,14 +208,18 @@ def _annotations(layout: Layout, split: Split) -> Iterator[tuple[str, _Mark | Ou
     rows = read_table(table, ["image_id", "class_name", *_CORNERS], optional=[reader_column])
     for number, (image, name, *cells) in enumerate(rows, 1):
         *corners, reader = cells
-        if image is None or name is None:
-            yield "", Outcome(f"{table.name} row {number}", "failed", "image_id or class_name is blank")
+        if image is None or "/" in image:
+            yield "", _no_name(f"{table.name} row {number}", image)
+        elif name is None:
+            yield image, Outcome(f"{image} row {number}", "failed", "the class_name is blank")
         elif all(corner is None for corner in corners):
             yield image, None
             if name != NO_FINDING:
                 yield image, Outcome(f"{image} {name} row {number}", "skipped", "a finding without a box")
         elif name == NO_FINDING:
             yield image, Outcome(f"{image} {name} row {number}", "skipped", "a box on a row that says no finding")
+        elif name not in _CLASSES:
+            yield image, Outcome(f"{image} {name} row {number}", "failed", "the class is none that has boxes")
         else:
             try:
                 x_min, y_min, x_max, y_max = (float(corner or "nan") for corner in corners)
@@ -216,6 +227,10 @@ def _annotations(layout: Layout, split: Split) -> Iterator[tuple[str, _Mark | Ou
                 yield image, Outcome(f"{image} {name} row {number}", "failed", "a corner of the box is not a number")
                 continue
             yield image, _Mark(name, reader, (x_min, y_min, x_max, y_max))
+
+
+def _no_name(row: str, image: str | None) -> Outcome:
+    return Outcome(row, "failed", "the image_id is blank" if image is None else "the image_id is not a plain name")
 
 
 def _labels(layout: Layout, split: Split) -> Generator[Outcome, None, dict[str, str]]:
@@ -226,8 +241,8 @@ def _labels(layout: Layout, split: Split) -> Generator[Outcome, None, dict[str, 
         table = layout.path(f"labels_{split}")
         names = [name for name in read_header(table) if name not in ("image_id", *_READER)]
         for number, (image, *cells) in enumerate(read_table(table, ["image_id", *names]), 1):
-            if image is None:
-                yield Outcome(f"{table.name} row {number}", "failed", "the image_id is blank")
+            if image is None or "/" in image:
+                yield _no_name(f"{table.name} row {number}", image)
             elif not all(cell in ("0", "1", "0.0", "1.0") for cell in cells):
                 yield Outcome(f"{image} row {number}", "failed", "a label is neither 0 nor 1")
             else:
@@ -273,7 +288,7 @@ def _resolutions(layout: Layout, split: Split) -> dict[str, tuple[int, int]]:
 def _read_json(path: Path) -> dict[str, Any]:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise DataError(f"{path} cannot be read as JSON.", _HINT) from error
     if not isinstance(content, dict):
         raise DataError(f"{path} is not an object of image sizes.", _HINT)

@@ -22,7 +22,7 @@ from radvlm_cli.stages.conversions import convert_images
 from radvlm_cli.stages.derived import write_derived
 from radvlm_cli.store import tables
 from radvlm_cli.store.bulk import batched, execute_many, remove_rows, upsert_sql
-from radvlm_cli.store.queries import image_ids, known_images, outcome_counts, source_counts
+from radvlm_cli.store.queries import OWN_IMAGES, image_ids, known_images, outcome_counts, source_counts
 from radvlm_cli.store.runs import Run
 
 READER_VERSION = 1
@@ -119,9 +119,10 @@ def _prepare_source(job: Job, workers: int) -> Prepared:
     if type(job.source).groundings is not Source.groundings:
         _step(job, "groundings", lambda: _read_groundings(job))
     write_derived(job.run, job.layout)
-    counts = source_counts(store, job.name) | outcome_counts(store, "prepare", job.name)
+    outcomes = outcome_counts(store, "prepare", job.name)
+    counts = source_counts(store, job.name) | outcomes
     job.run.tally(job.name, counts)
-    job.run.failed_items += sum(value for name, value in counts.items() if name.endswith(" failed"))
+    job.run.failed_items += sum(value for name, value in outcomes.items() if name.endswith(" failed"))
     return Prepared(job.name, job.layout.info.title, counts, tuple(r.what for r in job.layout.missing), False)
 
 
@@ -174,7 +175,7 @@ def _fingerprint(job: Job, step: str) -> str:
         list(row)
         for name in below
         for row in store.rows(
-            "SELECT source, count(*), count(width), total(width), total(height) FROM image WHERE source = ?", (name,)
+            f"SELECT source, count(*), count(width), total(width), total(height) FROM image WHERE {OWN_IMAGES}", (name,)
         )
     ]
     return content_hash(
@@ -184,7 +185,7 @@ def _fingerprint(job: Job, step: str) -> str:
 
 def _files_may_have_come(job: Job) -> bool:
     """Images listed as missing are looked for again: the download may have gone on."""
-    missing = "SELECT 1 FROM image WHERE source = ? AND status = 'missing' LIMIT 1"
+    missing = f"SELECT 1 FROM image WHERE {OWN_IMAGES} AND status = 'missing' LIMIT 1"
     return job.run.store.value(missing, (job.name,)) is not None
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 from radvlm_cli.store.engine import Store
+from radvlm_cli.store.queries import OWN_IMAGES
 
 COHORT = {
     "mimic": "mimic",
@@ -97,14 +98,8 @@ _Query = tuple[str, list[Any]]
 
 
 def _where(selection: Selection) -> _Query:
-    """Images of the component, for a query that goes through them by row id.
-
-    The rows of a source lie together, so a range of ids finds them in order and without sorting; + keeps SQLite from
-    the index on source and image, which would give them in another.
-    """
     source, frontal = selection.image_source, _FRONTAL.get(selection.image_source, "1")
-    first, last = "(SELECT min(id) FROM image WHERE source = ?)", "(SELECT max(id) FROM image WHERE source = ?)"
-    where, parameters = f"i.id BETWEEN {first} AND {last} AND +i.source = ? AND {frontal}", [source] * 3
+    where, parameters = f"{OWN_IMAGES.replace('image.', 'i.').replace('?1', '?')} AND {frontal}", [source] * 3
     if "all" in selection.splits:
         return where, parameters
     marks = ", ".join("?" * len(selection.splits))
@@ -174,10 +169,11 @@ def _detections(selection: Selection) -> _Query:
         "WHERE g.source = i.source AND g.image_id = i.id AND g.kind = 'abnormality' AND g.boxes <> '[]' "
         "ORDER BY g.ordinal))"
     )
-    # An image whose boxes could not be placed (its true size is unknown) must not pass for one without findings.
+    # An image whose boxes, or one of them, could not be read or placed must not pass for one without findings.
+    # The item of an outcome is the image's id, or begins with it and a blank.
     where += (
         " AND NOT EXISTS (SELECT 1 FROM outcome o WHERE o.stage = 'prepare' AND o.subject = i.source "
-        "AND o.step = 'groundings' AND o.item = i.image_id AND o.status = 'failed')"
+        "AND o.step = 'groundings' AND o.item BETWEEN i.image_id AND i.image_id || '!' AND o.status = 'failed')"
     )
     sql = f"SELECT {_IMAGE}, {found}, NULL, NULL, NULL, NULL, NULL FROM image i WHERE {where} ORDER BY i.id"
     return sql, parameters
