@@ -44,7 +44,7 @@ def encode(turns: tuple[Turn, ...]) -> str:
 
 def decode(stored: str) -> tuple[Turn, ...]:
     """Turns from the store."""
-    return tuple(Turn(role, text) for role, text in json.loads(stored))
+    return tuple(map(Turn._make, json.loads(stored)))
 
 
 def _turn(entry: Any) -> Turn:

@@ -107,11 +107,14 @@ def build(
         lines = _write_components(job, writers, recipe)
         _refuse_leaks(lines, options)
     main = files[options.formats[0]]
-    hashes = {path.name: file_sha256(path) for path in files.values()}
+    digests = {path: file_sha256(path) for path in files.values()}
+    hashes = {path.name: digest for path, digest in digests.items()}
     card = write_card(output / f"{recipe.name}.md", recipe, options, lines, hashes)
     key = content_hash({"recipe": recipe_json, "options": options._asdict(), "files": hashes})
     pairs_written = sum(line.pairs for line in lines)
-    complete_dataset(run, dataset_id, output, key, hashes[main.name], pairs_written, [*files.values(), card])
+    complete_dataset(
+        run, dataset_id, output, key, hashes[main.name], pairs_written, {**digests, card: file_sha256(card)}
+    )
     return Built(recipe.name, output, {**files, "card": card}, hashes[main.name], pairs_written, lines)
 
 

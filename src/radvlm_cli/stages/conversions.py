@@ -19,6 +19,7 @@ from itertools import chain
 from multiprocessing import get_context
 from typing import NamedTuple
 
+from radvlm_cli.errors import DataError
 from radvlm_cli.files import remove_leftovers
 from radvlm_cli.hashing import content_hash, file_sha256
 from radvlm_cli.sources import Conversion, Options, Source
@@ -142,6 +143,7 @@ def run_pool(jobs: list[Conversion], options: Options, workers: int) -> Iterator
             with _pool(min(workers, len(waiting))) as pool:
                 yield from _through(pool, waiting, options, workers * _QUEUED_PER_WORKER)
         except BrokenProcessPool:
+            _check_pool()
             # One of the oldest jobs in hand is to blame: take each alone until the culprit has shown itself.
             for _ in range(min(len(waiting), workers * _QUEUED_PER_WORKER)):
                 job = waiting.popleft()
@@ -175,6 +177,18 @@ def _alone(job: Conversion, options: Options) -> Converted:
             return _submit(pool, job, options).result()
     except BrokenProcessPool:
         return Converted(None, None, None, None, "the decoder crashed on this file")
+
+
+def _check_pool() -> None:
+    """DataError where no process can be started at all, lest every file be blamed."""
+    try:
+        with _pool(1) as pool:
+            pool.submit(os.getpid).result()
+    except BrokenProcessPool as error:
+        raise DataError(
+            "The processes that convert images end as soon as they start.",
+            "Give them more memory, or fewer of them: radvlm prepare --workers 1",
+        ) from error
 
 
 def _pool(workers: int) -> ProcessPoolExecutor:

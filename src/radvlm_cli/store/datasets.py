@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
-from radvlm_cli.hashing import canonical_json, file_sha256
+from radvlm_cli.hashing import canonical_json
 from radvlm_cli.store.bulk import execute_many
 from radvlm_cli.store.components import Candidate
 from radvlm_cli.store.runs import Run
@@ -110,13 +110,13 @@ def write_pairs(run: Run, dataset_id: int, component: int, position: int, pairs:
 
 
 def complete_dataset(
-    run: Run, dataset_id: int, output: Path, key: str, sha256: str, pairs: int, files: Sequence[Path]
+    run: Run, dataset_id: int, output: Path, key: str, sha256: str, pairs: int, files: Mapping[Path, str]
 ) -> None:
-    """Mark a dataset as complete, in place of the one built to the same files before, and keep its files."""
+    """Mark a dataset as complete, in place of the one built to the same files before, and keep its files' hashes."""
     artifacts = []
-    for path in files:
+    for path, digest in files.items():
         state = path.stat()
-        artifacts.append((str(path), file_sha256(path), state.st_size, state.st_mtime_ns, key, run.id))
+        artifacts.append((str(path), digest, state.st_size, state.st_mtime_ns, key, run.id))
     with run.store.write() as connection:
         connection.exec_driver_sql(
             "DELETE FROM dataset WHERE id <> ? AND output = ? AND name = (SELECT name FROM dataset WHERE id = ?)",

@@ -121,6 +121,7 @@ def connect_engine(path: Path) -> Engine:
         cursor.execute("PRAGMA synchronous=NORMAL")
         cursor.execute("PRAGMA foreign_keys=ON")
         cursor.execute("PRAGMA temp_store=MEMORY")
+        cursor.execute("PRAGMA wal_autocheckpoint=16384")  # pages: folding 64 MB back at once rewrites hot pages less
         cursor.execute("PRAGMA cache_size=-16384")  # KiB, for each of a few connections
         cursor.close()
 

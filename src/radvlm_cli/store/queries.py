@@ -7,6 +7,13 @@ from typing import NamedTuple
 
 from radvlm_cli.store.engine import Store
 
+OWN_IMAGES = (
+    "image.id BETWEEN (SELECT min(id) FROM image WHERE source = ?1) AND (SELECT max(id) FROM image WHERE source = ?1) "
+    "AND +image.source = ?1"
+)
+"""A source's images by row id: they lie together, so this reads them in order. + keeps SQLite from the index on source
+and image id, which would jump about in the table."""
+
 
 class KnownImage(NamedTuple):
     """Row id and true resolution of an image."""
@@ -18,19 +25,20 @@ class KnownImage(NamedTuple):
 
 def image_ids(store: Store, source: str) -> Iterator[str]:
     """The dataset's own ids of a source's images."""
-    return (name for (name,) in store.rows("SELECT image_id FROM image WHERE source = ?", (source,)))
+    return (name for (name,) in store.rows(f"SELECT image_id FROM image WHERE {OWN_IMAGES}", (source,)))
 
 
 def known_images(store: Store, source: str) -> dict[str, KnownImage]:
     """The images of a source by the dataset's own id."""
-    rows = store.rows("SELECT image_id, id, width, height FROM image WHERE source = ?", (source,))
+    rows = store.rows(f"SELECT image_id, id, width, height FROM image WHERE {OWN_IMAGES}", (source,))
     return {name: KnownImage(row_id, width, height) for name, row_id, width, height in rows}
 
 
 def source_counts(store: Store, source: str) -> dict[str, int]:
     """How many rows of each kind a source has: `images`, `images missing`, `reports`, `groundings`, ..."""
     counts = {"images": 0}
-    for status, number in store.rows("SELECT status, count(*) FROM image WHERE source = ? GROUP BY status", (source,)):
+    by_status = f"SELECT status, count(*) FROM image WHERE {OWN_IMAGES} GROUP BY status"
+    for status, number in store.rows(by_status, (source,)):
         counts["images"] += number
         if status != "present":
             counts[f"images {status}"] = number
