@@ -165,11 +165,14 @@ def _folders(data_dir: Path, derived_dir: Path, prepared: set[str]) -> Iterator[
     writable = os.access(derived_dir if derived_dir.exists() else derived_dir.parent, os.W_OK)
     state = str(derived_dir) if writable else f"{derived_dir} cannot be written to"
     yield Finding("ok" if writable else "bad", "derived folder", state, "" if writable else "give --derived-dir PATH")
-    for name, make in SOURCES.items():
-        yield _source(locate(make().info, data_dir, derived_dir), name in prepared)
+    layouts = {name: locate(make().info, data_dir, derived_dir) for name, make in SOURCES.items()}
+    usable = prepared | {name for name, layout in layouts.items() if not layout.absent}
+    for name, layout in layouts.items():
+        yield _source(layout, name in prepared, [n for n in layout.info.needs if n not in usable])
 
 
-def _source(layout: Layout, prepared: bool) -> Finding:
+def _source(layout: Layout, prepared: bool, waits_for: Sequence[str]) -> Finding:
+    """`waits_for`: sources that must be prepared first and are not there."""
     info = layout.info
     obtain = f"{info.obtain}; {info.licence}"
     if not layout.folders:
@@ -179,6 +182,9 @@ def _source(layout: Layout, prepared: bool) -> Finding:
         return Finding("note", info.title, f"not there: {_listed(layout.absent)} is not in {layout.home.name}", obtain)
     if layout.absent:
         return Finding("bad", info.title, f"missing in {layout.home.name}: {_listed(layout.absent)}", obtain)
+    if waits_for:
+        state = f"complete in {layout.home.name}, but of no use without {' and '.join(waits_for)}"
+        return Finding("bad", info.title, state, f"obtain {' and '.join(waits_for)} as well")
     state = f"in {layout.home.name}" + (", prepared" if prepared else "")
     if layout.missing:
         return Finding("note", info.title, f"usable {state}; without {_listed(layout.missing)}", obtain)

@@ -145,7 +145,11 @@ def _files_without_rows(store: Store, derived_dir: Path) -> Finding:
                 if path.relative_to(derived_dir).as_posix() not in known:
                     yield str(path)
 
-    return _finding("converted images that the store does not know", wrong(), f"{_PREPARE} (it adopts or remakes them)")
+    return _finding(
+        "converted images that the store does not know",
+        wrong(),
+        f"{_PREPARE}, which adopts those that have an original; delete the others",
+    )
 
 
 def _leftovers(derived_dir: Path) -> Finding:
