@@ -21,6 +21,8 @@ class Conversion(NamedTuple):
     source: Path
     """The DICOM or 16-bit PNG file."""
     target: Path
+    published: bool = False
+    """Whether the published layout has the target too: one that the store does not know may then be somebody's own."""
 
 
 class Options(NamedTuple):

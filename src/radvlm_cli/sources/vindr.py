@@ -119,7 +119,7 @@ class VinDr(Source):
             for name, path in sorted(_dicoms(layout, split).items()):
                 if name not in seen:
                     seen.add(name)
-                    yield Conversion(name, path, _target(layout, split, name))
+                    yield Conversion(name, path, _target(layout, split, name), published=True)
 
     def groundings(self, layout: Layout, options: Options, images: Images) -> Iterator[Grounding | Outcome]:
         """One for each image and class with a valid box, by image and class.

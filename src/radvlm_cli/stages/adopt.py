@@ -1,7 +1,8 @@
 """Adopt generated files that are there already: curated reports and conversations in the published folder layout.
 
 Each file becomes an artifact and a row; a file that was adopted before and has not changed is not opened again, one
-that is gone takes its row with it. What this program generated itself is never overwritten by a file.
+that is gone or no longer good takes its row with it, one that is no good is looked at again by the next run. What this
+program generated itself is never overwritten by a file.
 """
 
 from __future__ import annotations
@@ -164,7 +165,7 @@ def _known_files(run: Run, layout: Layout, kind: _Kind) -> Iterator[tuple[str, _
 
 
 def _forget(run: Run, kind: _Kind, ids: list[int]) -> None:
-    """Remove the rows of files that are gone."""
+    """Remove the rows of files that are gone or no longer good."""
     with run.store.write(foreign_keys=False) as connection:
         connection.exec_driver_sql("CREATE TEMP TABLE gone (id INTEGER PRIMARY KEY)")
         execute_many(connection, "INSERT INTO gone VALUES (?)", [(row_id,) for row_id in ids])
@@ -176,15 +177,16 @@ def _forget(run: Run, kind: _Kind, ids: list[int]) -> None:
 
 def _adopt_batch(run: Run, layout: Layout, kind: _Kind, files: list[tuple[GeneratedFile, int]]) -> None:
     name, step, root = layout.info.name, f"{kind.artifact}s", f"{layout.data_dir}/"
-    artifacts, rows, failures = [], [], []
+    artifacts, rows, failures, failed = [], [], [], []
     for file, row_id in files:
         try:
             content = _read(root + file.path)
+            rows.append((*kind.row(file, _text(content)), row_id, run.id))
             digest = sha256(content).hexdigest()
             artifacts.append((row_id, file.path, kind.artifact, digest, file.bytes, file.mtime_ns, run.id))
-            rows.append((*kind.row(file, content.decode("utf-8")), row_id, run.id))
-        except (OSError, ValueError, DataError) as error:
+        except (OSError, ValueError, RecursionError, DataError) as error:
             failures.append((name, step, file.path, _reason(error), run.id))
+            failed.append(row_id)
     told = run.store.value("SELECT 1 FROM outcome WHERE stage='prepare' AND subject=? AND step=?", (name, step))
     with run.store.write() as connection:
         if told:
@@ -192,6 +194,14 @@ def _adopt_batch(run: Run, layout: Layout, kind: _Kind, files: list[tuple[Genera
         execute_many(connection, _ARTIFACT_SQL, artifacts)
         execute_many(connection, kind.insert, rows)
         execute_many(connection, _OUTCOME_SQL, failures)
+    if failed:
+        _forget(run, kind, failed)
+
+
+def _text(content: bytes) -> str:
+    if b"\0" in content:
+        raise ValueError("the file holds zero bytes: a part of it is lost")
+    return content.decode("utf-8")
 
 
 def _read(path: str) -> bytes:
@@ -210,7 +220,7 @@ def _reason(error: Exception) -> str:
         return error.message
     if isinstance(error, UnicodeDecodeError):
         return "the file is not UTF-8 text"
-    if isinstance(error, json.JSONDecodeError):
+    if isinstance(error, (json.JSONDecodeError, RecursionError)):
         return "the file is not JSON"
     if isinstance(error, OSError):
         return f"the file cannot be read: {error.strerror}"

@@ -100,9 +100,9 @@ def _sort_out(
         origin, made_with = artifacts.get(layout.relative_derived(job.target), (None, None))
         resolved = job.image_id in known and known[job.image_id].width is not None
         there = resolved and not force and job.target.is_file()
-        if there and origin is None:
+        if there and origin is None and job.published:
             adoptable.append(job)
-        elif not there or (origin == "written" and made_with != key):
+        elif not there or (origin != "adopted" and made_with != key):
             todo.append(job)
     return todo, adoptable
 

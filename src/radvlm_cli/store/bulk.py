@@ -67,8 +67,11 @@ def remove_rows(store: Store, table: str, source: str, key: str, values: Iterabl
         execute_many(connection, "INSERT INTO gone VALUES (?)", [(value,) for value in values])
         which = f"source = ? AND {key} IN (SELECT value FROM gone)"
         if table == "image":
+            images = f"SELECT id FROM image WHERE {which}"
+            # Their files count as new again: the next look says that the image is gone, or finds it back.
+            files = f"SELECT artifact_id FROM conversation WHERE image_id IN ({images})"
+            connection.exec_driver_sql(f"DELETE FROM artifact WHERE id IN ({files})", (source,))
             for dependant in ("grounding", "conversation"):
-                images = f"SELECT id FROM image WHERE {which}"
                 connection.exec_driver_sql(f"DELETE FROM {dependant} WHERE image_id IN ({images})", (source,))
         connection.exec_driver_sql(f"DELETE FROM {table} WHERE {which}", (source,))
         connection.exec_driver_sql("DROP TABLE gone")
