@@ -50,6 +50,7 @@ class _Kind(NamedTuple):
     """One kind of generated file and how its text becomes a row."""
 
     artifact: str
+    title: str
     table: str
     insert: str
     row: Callable[[GeneratedFile, str], tuple[Any, ...]]
@@ -107,7 +108,7 @@ def _text_kind(layout: Layout) -> _Kind:
             raise ValueError("the file is empty")
         return source, file.key, text
 
-    return _Kind("filtered_report", "curated_text", _TEXT_SQL, row)
+    return _Kind("filtered_report", "curated reports", "curated_text", _TEXT_SQL, row)
 
 
 def _conversation_kind(run: Run, layout: Layout) -> _Kind:
@@ -123,7 +124,7 @@ def _conversation_kind(run: Run, layout: Layout) -> _Kind:
             raise ValueError("its image is not in the dataset's tables")
         return by_kind[file.kind], images[file.key].id, file.kind, file.split, encode(parse(json.loads(text)))
 
-    return _Kind("conversation", "conversation", _CONVERSATION_SQL, row)
+    return _Kind("conversation", "conversations", "conversation", _CONVERSATION_SQL, row)
 
 
 def _adopt_kind(run: Run, layout: Layout, files: Iterable[GeneratedFile], kind: _Kind) -> None:
@@ -132,7 +133,7 @@ def _adopt_kind(run: Run, layout: Layout, files: Iterable[GeneratedFile], kind: 
     begun = False
     for batch in batched(_fresh(files, known), _BATCH):
         if not begun:
-            run.progress.start(f"{layout.info.name}: adopting {kind.artifact} files")
+            run.progress.start(f"{layout.info.name}: adopting {kind.title}")
             begun = True
         run.stop.check()
         ids = list(range(next_id, next_id + len(batch)))
