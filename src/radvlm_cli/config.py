@@ -52,7 +52,8 @@ def load_settings(
     home = found["data_dir"]
     place = found["store"] or (home / "radvlm.db" if home is not None and home.is_dir() else None)
     if place is None and home is not None:
-        raise ConfigError(f"The data folder {home} does not exist.", "--data-dir PATH, or export DATA_DIR=PATH")
+        what = "is a file, not a folder" if home.exists() else "does not exist"
+        raise ConfigError(f"The data folder {home} {what}.", "--data-dir PATH, or export DATA_DIR=PATH")
     if place is None:
         raise ConfigError("Neither a data folder nor a store is set.", "export DATA_DIR=PATH, or give --data-dir PATH")
     return Settings(home, found["derived_dir"], place)

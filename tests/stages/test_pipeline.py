@@ -263,9 +263,25 @@ def test_a_named_source_that_is_not_there_is_an_error_with_the_place_to_get_it(t
 
 
 def test_an_annotation_source_asks_for_its_images_first(world: World, tmp_path: Path, run: Run) -> None:
-    with pytest.raises(ConfigError, match="not prepared yet") as caught:
+    with pytest.raises(ConfigError, match="mimic, whose images it describes, is not prepared") as caught:
         _prepare(run, world.data, tmp_path, ("mscxr",))
     assert caught.value.hint == "radvlm prepare --source mimic"
+
+
+def test_all_passes_over_a_source_whose_images_are_not_there(world: World, tmp_path: Path, run: Run) -> None:
+    data = tmp_path / "data"
+    for name in ("CHEST_IMA", "CheXpert"):
+        shutil.copytree(world.data / name, data / name)
+    results = {result.source: result for result in _prepare(run, data, tmp_path / "derived")}
+    assert results["imagenome"].passed_over
+    assert "mimic" in results["imagenome"].missing[0]
+    assert not results["chexpert"].passed_over
+
+
+def test_a_failed_conversion_is_one_failed_item(world: World) -> None:
+    with open_run(world.store, "prepare", {}) as run:
+        _prepare(run, world.data, world.derived, ("vindr",))
+    assert run.failed_items == len(world.manifest["sources"]["vindr"]["failing"])
 
 
 def test_rows_that_the_files_no_longer_hold_go(world: World, tmp_path: Path, run: Run) -> None:

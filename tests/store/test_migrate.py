@@ -46,7 +46,7 @@ def test_a_store_that_is_ahead_is_refused_untouched(tmp_path: Path) -> None:
     before = path.read_bytes()
     with pytest.raises(StoreError, match="revision 9999") as caught, open_store(path):
         pass
-    assert "upgrade radvlm" in (caught.value.hint or "")
+    assert "newer radvlm" in (caught.value.hint or "")
     assert path.read_bytes() == before
 
 

@@ -111,7 +111,7 @@ def _print(results: list[Prepared], settings: Settings, as_json: bool) -> None:
         print_table(rows, title=f"Prepared into {settings.store}", notes="of which")
         for result in results:
             if result.passed_over:
-                say(f"{result.title}: not there ({result.missing[0]} not found).")
+                say(f"{result.title}: passed over ({result.missing[0]}).")
     names = {result.source for result in results if not result.passed_over}
     problems = [row for row in list_problems(settings.store) if row["stage"] == "prepare" and row["subject"] in names]
     failed = sum(row["items"] for row in problems if row["status"] == "failed")

@@ -176,7 +176,7 @@ def _write_component(job: _Job, writers: list[Writer], component: Component, num
     records = _usable(job, selection, counts, leaks)
     if component.limit is not None:
         records = _sample(job, selection, records, component)
-    run.progress.start(component.name, component.expected and component.expected * component.repeat)
+    run.progress.start(component.name)
     written = 0
     made = pairs(component, records, job.place, seed=job.options.seed, uncertain=job.options.uncertain)
     for batch in batched(made, _BATCH):
@@ -245,7 +245,7 @@ def _remark(job: _Job, selection: Selection, counts: dict[str, int]) -> str:
         without = frontal_images(job.run.store, selection) - counts["found"]
         what = {"report": "a curated report", "classification": "labels", "conversation": "a conversation"}
         if without:
-            parts.append(f"{without:,} frontal images without {what[selection.task]}")
+            parts.append(f"{without:,} frontal image{'s' if without > 1 else ''} without {what[selection.task]}")
     if counts["unusable"]:
         parts.append(f"{counts['unusable']:,} with a missing or unreadable image")
     if counts["removed"]:

@@ -98,10 +98,13 @@ def prepare(
     for name in wanted:
         source = SOURCES[name]()
         layout = locate(source.info, data_dir, derived_dir)
-        if "all" in sources and layout.absent:
-            results.append(Prepared(name, source.info.title, {}, tuple(r.what for r in layout.absent), True))
+        absent = [f"{r.what} not found" for r in layout.absent] + _unprepared(run, layout)
+        if "all" in sources and absent:
+            results.append(Prepared(name, source.info.title, {}, tuple(absent), True))
             continue
         layout.require()
+        if absent:
+            raise ConfigError(f"{source.info.title}: {absent[0]}.", f"radvlm prepare --source {layout.info.needs[0]}")
         results.append(_prepare_source(Job(run, source, layout, options, force), workers))
     if "all" in sources and all(result.passed_over for result in results):
         raise DataError(f"No dataset was found in {data_dir}.", f"radvlm doctor --data-dir {data_dir}")
@@ -109,7 +112,6 @@ def prepare(
 
 
 def _prepare_source(job: Job, workers: int) -> Prepared:
-    _require_prepared(job)
     store = job.run.store
     _step(job, "images", lambda: _read_images(job))
     if type(job.source).reports is not Source.reports:
@@ -126,13 +128,11 @@ def _prepare_source(job: Job, workers: int) -> Prepared:
     return Prepared(job.name, job.layout.info.title, counts, tuple(r.what for r in job.layout.missing), False)
 
 
-def _require_prepared(job: Job) -> None:
-    for needed in job.layout.info.needs:
-        if job.run.store.value("SELECT 1 FROM image WHERE source = ? LIMIT 1", (needed,)) is None:
-            raise ConfigError(
-                f"{job.layout.info.title} describes images of {needed}, which is not prepared yet.",
-                f"radvlm prepare --source {needed}",
-            )
+def _unprepared(run: Run, layout: Layout) -> list[str]:
+    """The sources whose images this one describes that are not in the store yet, each as a reason."""
+    any_image = "SELECT 1 FROM image WHERE source = ? LIMIT 1"
+    needed = (name for name in layout.info.needs if run.store.value(any_image, (name,)) is None)
+    return [f"{name}, whose images it describes, is not prepared" for name in needed]
 
 
 def _step(job: Job, step: str, work: Callable[[], None]) -> None:

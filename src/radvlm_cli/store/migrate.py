@@ -56,7 +56,7 @@ def ensure_current(path: Path) -> Path | None:
     if revision is not None and revision > newest:
         raise StoreError(
             f"The store {path} is at revision {revision}; this radvlm knows revisions up to {newest}.",
-            "pip install --upgrade radvlm",
+            "Use the newer radvlm that wrote it, or another store: --store PATH",
         )
     backup_path = None
     if revision is not None:

@@ -41,7 +41,7 @@ def source_counts(store: Store, source: str) -> dict[str, int]:
     for status, number in store.rows(by_status, (source,)):
         counts["images"] += number
         if status != "present":
-            counts[f"images {status}"] = number
+            counts["images unreadable" if status == "failed" else f"images {status}"] = number
     for table, name in (
         ("report", "reports"),
         ("grounding", "groundings"),

@@ -109,8 +109,8 @@ def _alive(pid: int) -> bool:
 def _resume(store: Store, command: str, arguments: dict[str, Any]) -> int | None:
     row = next(
         store.rows(
-            "SELECT id, arguments FROM run WHERE command = ? AND status IN ('interrupted','failed','partial') "
-            "AND id > coalesce((SELECT max(id) FROM run WHERE command = ? AND status = 'done'), 0) "
+            "SELECT id, arguments FROM run WHERE command = ? AND status IN ('interrupted','failed') "
+            "AND id > coalesce((SELECT max(id) FROM run WHERE command = ? AND status IN ('done','partial')), 0) "
             "ORDER BY id DESC LIMIT 1",
             (command, command),
         ),
@@ -123,7 +123,7 @@ def _resume(store: Store, command: str, arguments: dict[str, Any]) -> int | None
     if changed:
         listed = "; ".join(f"{n}: was {before.get(n)!r}, now {arguments.get(n)!r}" for n in changed)
         raise ConfigError(
-            f"Run {run_id} was interrupted with other options ({listed}).",
+            f"Run {run_id}, which did not finish, had other options ({listed}).",
             f"Run it with the options it had, or start anew: radvlm {command} without --resume",
         )
     with store.write() as connection:
