@@ -17,22 +17,14 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-LABELS = [
-    "Atelectasis",
-    "Cardiomegaly",
-    "Consolidation",
-    "Edema",
-    "Enlarged Cardiomediastinum",
-    "Fracture",
-    "Lung Lesion",
-    "Lung Opacity",
-    "No Finding",
-    "Pleural Effusion",
-    "Pleural Other",
-    "Pneumonia",
-    "Pneumothorax",
-    "Support Devices",
-]
+from radvlm_cli.demo.chexpert_plus_world import COLUMNS as PLUS_COLUMNS
+from radvlm_cli.demo.mimic_world import METADATA_COLUMNS
+from radvlm_cli.demo.padchest_gr_world import MASTER_COLUMNS
+from radvlm_cli.demo.padchest_world import COLUMNS as PADCHEST_COLUMNS
+from radvlm_cli.demo.padchest_world import TABLE as PADCHEST_TABLE
+from radvlm_cli.labels import FINDINGS
+
+LABELS = list(FINDINGS)
 SENTENCES = [
     "The heart size is within normal limits.",
     "There is a small left pleural effusion.",
@@ -161,20 +153,7 @@ def _mimic(folder: Path, scale: float, rng: random.Random, texts: Sequence[str])
         labels.append((subject, study, *_labels(rng)))
     _table(
         folder / "mimic-cxr-2.0.0-metadata.csv.gz",
-        (
-            "dicom_id",
-            "subject_id",
-            "study_id",
-            "PerformedProcedureStepDescription",
-            "ViewPosition",
-            "Rows",
-            "Columns",
-            "StudyDate",
-            "StudyTime",
-            "ProcedureCodeSequence_CodeMeaning",
-            "ViewCodeSequence_CodeMeaning",
-            "PatientOrientationCodeSequence_CodeMeaning",
-        ),
+        METADATA_COLUMNS,
         metadata,
     )
     _table(folder / "mimic-cxr-2.0.0-split.csv.gz", ("dicom_id", "study_id", "subject_id", "split"), splits)
@@ -319,35 +298,7 @@ def _chexpert(folder: Path, scale: float, rng: random.Random, texts: Sequence[st
     _table(folder / "train.csv", header, rows)
     _table(
         folder / "df_chexpert_plus_240401.csv",
-        (
-            "path_to_image",
-            "path_to_dcm",
-            "frontal_lateral",
-            "ap_pa",
-            "deid_patient_id",
-            "patient_report_date_order",
-            "report",
-            "section_narrative",
-            "section_clinical_history",
-            "section_history",
-            "section_comparison",
-            "section_technique",
-            "section_procedure_comments",
-            "section_findings",
-            "section_impression",
-            "section_end_of_impression",
-            "section_summary",
-            "section_accession_number",
-            "age",
-            "sex",
-            "race",
-            "ethnicity",
-            "interpreter_needed",
-            "insurance_type",
-            "recent_bmi",
-            "deceased",
-            "split",
-        ),
+        PLUS_COLUMNS,
         plus,
     )
 
@@ -374,44 +325,6 @@ def _vindr(folder: Path, scale: float, rng: random.Random) -> None:
 
 
 def _padchest(folder: Path, scale: float, rng: random.Random, texts: Sequence[str]) -> None:
-    header = (
-        "",
-        "ImageID",
-        "ImageDir",
-        "StudyDate_DICOM",
-        "StudyID",
-        "PatientID",
-        "PatientBirth",
-        "PatientSex_DICOM",
-        "ViewPosition_DICOM",
-        "Projection",
-        "MethodProjection",
-        "Pediatric",
-        "Modality_DICOM",
-        "Manufacturer_DICOM",
-        "PhotometricInterpretation_DICOM",
-        "PixelRepresentation_DICOM",
-        "PixelAspectRatio_DICOM",
-        "SpatialResolution_DICOM",
-        "BitsStored_DICOM",
-        "WindowCenter_DICOM",
-        "WindowWidth_DICOM",
-        "Rows_DICOM",
-        "Columns_DICOM",
-        "XRayTubeCurrent_DICOM",
-        "Exposure_DICOM",
-        "ExposureInuAs_DICOM",
-        "ExposureTime",
-        "RelativeXRayExposure_DICOM",
-        "ReportID",
-        "Report",
-        "MethodLabel",
-        "Labels",
-        "Localizations",
-        "LabelsLocalizationsBySentence",
-        "labelCUIS",
-        "LocalizationsCUIS",
-    )
     rows, ids = [], []
     for number in range(int(PADCHEST_ROWS * scale)):
         study = f"{10**44 + number * 7919}"
@@ -456,7 +369,7 @@ def _padchest(folder: Path, scale: float, rng: random.Random, texts: Sequence[st
                 "[]",
             )
         )
-    _table(folder / "PADCHEST_chest_x_ray_images_labels_160K_01.02.19.csv", header, rows)
+    _table(folder / PADCHEST_TABLE, PADCHEST_COLUMNS, rows)
     phrases, conversations = int(GR_PHRASES * scale), max(1, int(GR_CONVERSATIONS * scale))
     grounded, master = [], []
     talked = folder / "conversations/train/grounding"
@@ -510,30 +423,6 @@ def _padchest(folder: Path, scale: float, rng: random.Random, texts: Sequence[st
     (folder / "grounded_reports_20240819.json").write_text(json.dumps(grounded))
     _table(
         folder / "master_table.csv",
-        (
-            "StudyID",
-            "ImageID",
-            "label",
-            "boxes_count",
-            "extra_boxes_count",
-            "locations",
-            "prior_study",
-            "progression_status",
-            "prior_imageID",
-            "sentence_en",
-            "sentence_es",
-            "study_is_benchmark",
-            "study_is_validation",
-            "split",
-            "PatientID",
-            "patient_is_benchmark",
-            "PatientBirth",
-            "PatientSex_DICOM",
-            "StudyDate_DICOM",
-            "StudyDate",
-            "PatientAge",
-            "label_group",
-            "Year",
-        ),
+        MASTER_COLUMNS,
         master,
     )

@@ -17,7 +17,7 @@ from radvlm_cli.demo.sentences import findings_text
 from radvlm_cli.demo.tables import csv_text, write_bytes, write_json, write_table, write_zip
 from radvlm_cli.labels import FINDINGS
 
-_METADATA = (
+METADATA_COLUMNS = (
     "dicom_id",
     "subject_id",
     "study_id",
@@ -76,7 +76,9 @@ def _pictures(studies: Sequence[Study]) -> Iterator[tuple[Study, Picture]]:
 
 def _write_tables(folder: Path, studies: Sequence[Study], suffix: str) -> None:
     write_table(
-        folder / f"mimic-cxr-2.0.0-metadata{suffix}", _METADATA, [_metadata_row(s, p) for s, p in _pictures(studies)]
+        folder / f"mimic-cxr-2.0.0-metadata{suffix}",
+        METADATA_COLUMNS,
+        [_metadata_row(s, p) for s, p in _pictures(studies)],
     )
     split_rows = [(p.dicom_id, s.study_id, s.subject_id, s.split) for s, p in _pictures(studies)]
     write_table(folder / f"mimic-cxr-2.0.0-split{suffix}", ("dicom_id", "study_id", "subject_id", "split"), split_rows)

@@ -66,6 +66,7 @@ class CheXpertPlus(Source):
             yield from _read_labels(layout.path("labels"), labels)
         places = _Places(layout, options)
         seen: set[str] = set()
+        unlabelled = 0
         for number, row in enumerate(read_table(layout.path("reports"), _COLUMNS), 1):
             problem = _problem(number, row[0], row[-1])
             if problem is None and row[0] in seen:
@@ -77,7 +78,11 @@ class CheXpertPlus(Source):
             age = row[_COLUMNS.index("age")]
             if age and years(age) is None:
                 yield Outcome(f"{row[0]} age", "skipped", "the age is not a number of years; it is unknown")
-            yield _image(row, places, labels.pop(str(row[0]), None))
+            values = labels.pop(str(row[0]), None)
+            unlabelled += values is None
+            yield _image(row, places, values)
+        if unlabelled and "labels" in layout.found:
+            yield Outcome("images", "skipped", f"{unlabelled:,} images have no row in the label file: labels unknown")
         if labels:
             yield Outcome("labels", "skipped", f"{len(labels):,} label rows name no image of the report table")
 
@@ -181,6 +186,8 @@ def _read_labels(path: Path, labels: dict[str, str]) -> Iterator[Outcome]:
         raise DataError(
             f"{path} cannot be read: {error.strerror}.", f"Obtain it again from {INFO.obtain}, or mend its permissions."
         ) from error
+    if not labels:
+        raise DataError(f"{path} holds no labels.", f"Obtain it again from {INFO.obtain}, or remove it.")
 
 
 def _read_label_line(line: bytes, labels: dict[str, str]) -> str | None:

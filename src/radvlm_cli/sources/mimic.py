@@ -13,17 +13,16 @@ from typing import Literal
 
 from radvlm_cli.errors import DataError
 from radvlm_cli.files import atomic_write
-from radvlm_cli.hashing import canonical_json
 from radvlm_cli.labels import FINDINGS
 from radvlm_cli.records import Image, Outcome, Report, Split
 from radvlm_cli.sources import Options, Source
 from radvlm_cli.sources.cells import MOST
+from radvlm_cli.sources.labels import labels_json
 from radvlm_cli.sources.layout import Info, Layout, Requirement
 from radvlm_cli.sources.mimic_reports import SECTION_COLUMNS, SPLITS, read_reports
 from radvlm_cli.sources.presence import presence
 from radvlm_cli.sources.tables import Row, read_table
 
-_LABEL_VALUES = {"1.0": 1, "1": 1, "0.0": 0, "0": 0, "-1.0": -1, "-1": -1}
 _SEXES: dict[str | None, Sex] = {"F": "F", "M": "M"}
 _NO_SPLIT = "the split is none of train, validate and test"
 _METADATA = ("dicom_id", "subject_id", "study_id", "ViewPosition", "Columns", "Rows")
@@ -178,13 +177,9 @@ def _read_splits(table: Path, splits: dict[str, Entry]) -> Iterator[Outcome]:
 
 
 def _read_labels(table: Path, labels: dict[str, str]) -> Iterator[Outcome]:
-    """Fill `labels`: study -> canonical JSON. Few combinations occur, so each is written once."""
-    written: dict[tuple[str | None, ...], str | None] = {}
+    """Fill `labels`: study -> canonical JSON."""
     for number, row in enumerate(read_table(table, ["study_id", *FINDINGS]), 1):
-        study, cells = row[0], row[1:]
-        if cells not in written:
-            written[cells] = _labels_json(cells)
-        text = written[cells]
+        study, text = row[0], labels_json(FINDINGS, row[1:])
         if study is None:
             yield Outcome(f"{table.name} row {number}", "failed", "the study_id is blank")
         elif study in labels:
@@ -193,11 +188,6 @@ def _read_labels(table: Path, labels: dict[str, str]) -> Iterator[Outcome]:
             yield Outcome(f"study {study}", "failed", "a label is none of 1, 0, -1 and blank")
         else:
             labels[study] = text
-
-
-def _labels_json(cells: tuple[str | None, ...]) -> str | None:
-    values = {finding: _LABEL_VALUES.get(cell) for finding, cell in zip(FINDINGS, cells, strict=True) if cell}
-    return None if None in values.values() else canonical_json(values)
 
 
 @lru_cache(maxsize=8192)
@@ -227,7 +217,7 @@ def _read_genders(path: Path) -> dict[str, Sex]:
     """Read genders.json, an undocumented file of the published code: DICOM id -> `F` or `M`."""
     try:
         genders = json.loads(path.read_bytes())
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise DataError(f"{path} cannot be read as JSON.", f"Restore or remove it: mv {path} {path}.damaged") from error
     if not isinstance(genders, dict):
         raise DataError(f"{path} is not a JSON object of DICOM ids.", f"Remove it: mv {path} {path}.damaged")

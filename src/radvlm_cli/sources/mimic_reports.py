@@ -12,6 +12,7 @@ from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
+from radvlm_cli.errors import DataError
 from radvlm_cli.records import Outcome, Report, Split
 from radvlm_cli.sources import Options
 from radvlm_cli.sources.archive import File, read_files
@@ -44,7 +45,7 @@ _UNLISTED = _Study(None, None)
 def read_reports(layout: Layout, options: Options) -> Iterator[Report | Outcome]:
     """One report for each study that has one, raw reports by patient and study, adopted ones in the table's order.
 
-    A report whose study is not in the split table is kept, without a split. A study of the table without a report
+    DataError where there is none at all. A report whose study is not in the split table is kept, without a split. A study of the table without a report
     is an Outcome, and so are the 54 custom-rule studies where the user asked for the official selection.
     """
     place = _report_place(layout)
@@ -59,6 +60,8 @@ def read_reports(layout: Layout, options: Options) -> Iterator[Report | Outcome]
             yield Outcome(f"study {report.study_id}", "skipped", "left out as in the official section table")
         else:
             yield report
+    if not done:
+        raise DataError(f"{place} holds no report.", f"Obtain it again from {layout.info.obtain}")
     for study in waiting:
         if study not in done:
             yield Outcome(f"study {study}", "skipped", "no report")
@@ -103,9 +106,9 @@ def _read_raw(place: Path, studies: dict[str, _Study], done: set[str]) -> Iterat
         if known.patient is not None and known.patient != patient:
             yield Outcome(f"study {study}", "failed", "the report lies in another patient's folder than the tables say")
             continue
-        text = _text(file)
-        if text is None:
-            yield Outcome(f"study {study}", "failed", file.problem or "the report is not UTF-8 text")
+        text, problem = _text(file)
+        if problem is not None:
+            yield Outcome(f"study {study}", "failed", problem)
             continue
         found = extract(f"s{study}", text)
         yield Report(
@@ -124,15 +127,17 @@ def _read_raw(place: Path, studies: dict[str, _Study], done: set[str]) -> Iterat
         )
 
 
-def _text(file: File) -> str | None:
-    """The report as text with universal newlines, as the official program reads it; None where it cannot be read."""
+def _text(file: File) -> tuple[str, str | None]:
+    """The report as text with universal newlines, as the official program reads it; and what is wrong with the file."""
     if file.problem is not None:
-        return None
+        return "", file.problem
+    if b"\0" in file.content or not file.content.strip():
+        return "", "the report is empty, or holds zero bytes: it is lost, or a part of it"
     try:
         text = file.content.decode("utf-8")
     except UnicodeDecodeError:
-        return None
-    return text.replace("\r\n", "\n").replace("\r", "\n") if "\r" in text else text
+        return "", "the report is not UTF-8 text"
+    return (text.replace("\r\n", "\n").replace("\r", "\n") if "\r" in text else text), None
 
 
 def _read_adopted(table: Path, studies: dict[str, _Study], done: set[str]) -> Iterator[Report | Outcome]:

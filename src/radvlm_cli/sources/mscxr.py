@@ -177,8 +177,10 @@ def _coco_rows(path: Path) -> Iterator[_Row | Outcome]:
         images = {image["id"]: image for image in coco["images"]}
         categories = {category["id"]: category["name"] for category in coco["categories"]}
         annotations = list(coco["annotations"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise DataError(f"{path} cannot be read as a COCO file.", _HINT) from error
+    if not annotations:
+        raise DataError(f"{path} holds no annotations.", _HINT)
     for number, annotation in enumerate(annotations, 1):
         item = f"{path.name} annotation {number}"
         try:

@@ -122,7 +122,7 @@ def _conversation_kind(run: Run, layout: Layout) -> _Kind:
             images.update(known_images(run.store, source))
         if file.key not in images:
             raise ValueError("its image is not in the dataset's tables")
-        return by_kind[file.kind], images[file.key].id, file.kind, file.split, encode(parse(json.loads(text)))
+        return by_kind[file.kind], images[file.key].id, file.kind, file.split, encode(parse(_json(text)))
 
     return _Kind("conversation", "conversations", "conversation", _CONVERSATION_SQL, row)
 
@@ -185,7 +185,7 @@ def _adopt_batch(run: Run, layout: Layout, kind: _Kind, files: list[tuple[Genera
             rows.append((*kind.row(file, _text(content)), row_id, run.id))
             digest = sha256(content).hexdigest()
             artifacts.append((row_id, file.path, kind.artifact, digest, file.bytes, file.mtime_ns, run.id))
-        except (OSError, ValueError, RecursionError, DataError) as error:
+        except (OSError, ValueError, DataError) as error:
             failures.append((name, step, file.path, _reason(error), run.id))
             failed.append(row_id)
     told = run.store.value("SELECT 1 FROM outcome WHERE stage='prepare' AND subject=? AND step=?", (name, step))
@@ -197,6 +197,13 @@ def _adopt_batch(run: Run, layout: Layout, kind: _Kind, files: list[tuple[Genera
         execute_many(connection, _OUTCOME_SQL, failures)
     if failed:
         _forget(run, kind, failed)
+
+
+def _json(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise ValueError("the file is not JSON") from error
 
 
 def _text(content: bytes) -> str:
@@ -221,8 +228,6 @@ def _reason(error: Exception) -> str:
         return error.message
     if isinstance(error, UnicodeDecodeError):
         return "the file is not UTF-8 text"
-    if isinstance(error, (json.JSONDecodeError, RecursionError)):
-        return "the file is not JSON"
     if isinstance(error, OSError):
         return f"the file cannot be read: {error.strerror}"
     return str(error)
