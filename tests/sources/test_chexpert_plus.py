@@ -141,6 +141,10 @@ class TestImageFiles:
         assert (image.path, image.status) == (f"CheXpert/{FRONTAL}", "present")
 
 
+def unlabelled(count: int) -> Outcome:
+    return Outcome("images", "skipped", f"{count} images have no row in the label file: labels unknown")
+
+
 class TestLabels:
     def test_json_lines_become_labels_and_null_stays_unknown(self, home: Path) -> None:
         write_labels(
@@ -148,7 +152,7 @@ class TestLabels:
         )
         found, outcomes = images(write(home))
         assert [image.labels for image in found] == ['{"Edema":1,"Fracture":0,"Pneumonia":-1}', None, None]
-        assert outcomes == []
+        assert outcomes == [unlabelled(2)]
 
     def test_a_line_of_nulls_is_a_labelled_image_without_findings(self, home: Path) -> None:
         write_labels(home, [{"path_to_image": FRONTAL, "Edema": None}])
@@ -171,7 +175,7 @@ class TestLabels:
     def test_a_bad_line_is_a_failure_and_the_rest_goes_on(self, home: Path, line: Any, reason: str) -> None:
         write_labels(home, [{"path_to_image": FRONTAL, "Edema": 1.0}, line, "", {"path_to_image": VALID, "Edema": 0}])
         found, outcomes = images(write(home))
-        assert outcomes == [Outcome("report_fixed.json line 2", "failed", reason)]
+        assert outcomes == [Outcome("report_fixed.json line 2", "failed", reason), unlabelled(1)]
         assert [image.labels for image in found] == ['{"Edema":1}', None, '{"Edema":0}']
 
     def test_bytes_that_are_no_text_fail_only_their_line(self, home: Path) -> None:
@@ -179,13 +183,14 @@ class TestLabels:
         path = home / "chexbert_labels" / "report_fixed.json"
         path.write_bytes(b'{"path_to_image": "\xff"}\n' + path.read_bytes())
         found, outcomes = images(write(home))
-        assert [outcome.item for outcome in outcomes] == ["report_fixed.json line 1"]
+        assert [outcome.item for outcome in outcomes] == ["report_fixed.json line 1", "images"]
         assert found[0].labels == '{"Edema":1}'
 
     def test_lines_for_images_that_the_table_lacks_are_counted(self, home: Path) -> None:
         write_labels(home, [{"path_to_image": f"train/patient1/study{n}/view1_frontal.jpg"} for n in range(3)])
         assert images(write(home))[1] == [
-            Outcome("labels", "skipped", "3 label rows name no image of the report table")
+            unlabelled(3),
+            Outcome("labels", "skipped", "3 label rows name no image of the report table"),
         ]
 
     def test_a_folder_in_place_of_the_file_is_a_clear_error(self, home: Path) -> None:

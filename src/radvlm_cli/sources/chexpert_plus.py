@@ -186,8 +186,6 @@ def _read_labels(path: Path, labels: dict[str, str]) -> Iterator[Outcome]:
         raise DataError(
             f"{path} cannot be read: {error.strerror}.", f"Obtain it again from {INFO.obtain}, or mend its permissions."
         ) from error
-    if not labels:
-        raise DataError(f"{path} holds no labels.", f"Obtain it again from {INFO.obtain}, or remove it.")
 
 
 def _read_label_line(line: bytes, labels: dict[str, str]) -> str | None:

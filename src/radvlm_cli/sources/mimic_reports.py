@@ -45,8 +45,9 @@ _UNLISTED = _Study(None, None)
 def read_reports(layout: Layout, options: Options) -> Iterator[Report | Outcome]:
     """One report for each study that has one, raw reports by patient and study, adopted ones in the table's order.
 
-    DataError where there is none at all. A report whose study is not in the split table is kept, without a split. A study of the table without a report
-    is an Outcome, and so are the 54 custom-rule studies where the user asked for the official selection.
+    A report whose study is not in the split table is kept, without a split. A study of the table without a report
+    is an Outcome, and so are the 54 custom-rule studies where the user asked for the official selection. Raises
+    DataError where the place of the reports holds none.
     """
     place = _report_place(layout)
     if place is None:
@@ -110,6 +111,8 @@ def _read_raw(place: Path, studies: dict[str, _Study], done: set[str]) -> Iterat
         if problem is not None:
             yield Outcome(f"study {study}", "failed", problem)
             continue
+        if not text.strip():
+            yield Outcome(f"study {study}", "skipped", "the report is empty; it is kept without sections")
         found = extract(f"s{study}", text)
         yield Report(
             source="mimic",
@@ -131,8 +134,8 @@ def _text(file: File) -> tuple[str, str | None]:
     """The report as text with universal newlines, as the official program reads it; and what is wrong with the file."""
     if file.problem is not None:
         return "", file.problem
-    if b"\0" in file.content or not file.content.strip():
-        return "", "the report is empty, or holds zero bytes: it is lost, or a part of it"
+    if b"\0" in file.content:
+        return "", "the report holds zero bytes: a part of it is lost"
     try:
         text = file.content.decode("utf-8")
     except UnicodeDecodeError:
