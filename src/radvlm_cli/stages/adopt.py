@@ -42,7 +42,7 @@ _OUTCOME_SQL = (
     "INSERT OR REPLACE INTO outcome (stage, subject, step, item, status, reason, run_id) "
     "VALUES ('prepare', ?, ?, ?, 'failed', ?, ?)"
 )
-_CLEAR_SQL = "DELETE FROM outcome WHERE stage='prepare' AND subject=? AND step=? AND item=?"
+_CLEAR_SQL = "DELETE FROM outcome WHERE stage='prepare' AND subject=? AND step=?"
 _BATCH = 20_000
 
 
@@ -128,6 +128,8 @@ def _conversation_kind(run: Run, layout: Layout) -> _Kind:
 
 
 def _adopt_kind(run: Run, layout: Layout, files: Iterable[GeneratedFile], kind: _Kind) -> None:
+    with run.store.write() as connection:  # files that were no good are looked at again, if they are there
+        connection.exec_driver_sql(_CLEAR_SQL, (layout.info.name, f"{kind.artifact}s"))
     known = dict(_known_files(run, layout, kind))
     next_id = (run.store.value("SELECT max(id) FROM artifact") or 0) + 1
     begun = False
@@ -188,10 +190,7 @@ def _adopt_batch(run: Run, layout: Layout, kind: _Kind, files: list[tuple[Genera
         except (OSError, ValueError, DataError) as error:
             failures.append((name, step, file.path, _reason(error), run.id))
             failed.append(row_id)
-    told = run.store.value("SELECT 1 FROM outcome WHERE stage='prepare' AND subject=? AND step=?", (name, step))
     with run.store.write() as connection:
-        if told:
-            execute_many(connection, _CLEAR_SQL, [(name, step, file.path) for file, _id in files])
         execute_many(connection, _ARTIFACT_SQL, artifacts)
         execute_many(connection, kind.insert, rows)
         execute_many(connection, _OUTCOME_SQL, failures)
