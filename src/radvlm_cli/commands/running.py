@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import shlex
 import signal
 import sys
@@ -27,6 +28,8 @@ def stage_run(
     from radvlm_cli.store.engine import open_store
     from radvlm_cli.store.runs import open_run
 
+    # Millions of tuples are made that form no cycles; looking for cycles among them took a fifth of a build.
+    gc.set_threshold(200_000, 50, 100)
     stop = StopSignal()
     try:
         with (
