@@ -15,6 +15,7 @@ from sqlalchemy.exc import DatabaseError, OperationalError
 from radvlm_cli.errors import StoreError
 
 _BUSY_TIMEOUT_S = 30
+_RESTORE = "Put a backup in its place (radvlm db backup makes them), or make it anew: mv {0} {0}.damaged"
 _NETWORK_FILE_SYSTEMS = {
     "nfs",
     "nfs4",
@@ -45,7 +46,7 @@ class Store:
         `foreign_keys=False` is for removing very many rows whose dependants the caller removes too: SQLite would
         look for them once per row.
         """
-        with _plain_errors(self.path), self.engine.connect() as connection:
+        with plain_errors(self.path), self.engine.connect() as connection:
             connection = connection.execution_options(begin="IMMEDIATE")
             raw = connection.connection
             try:
@@ -60,12 +61,12 @@ class Store:
     @contextmanager
     def reading(self) -> Iterator[Connection]:
         """One connection with one snapshot for several reads."""
-        with _plain_errors(self.path), self.engine.connect() as connection:
+        with plain_errors(self.path), self.engine.connect() as connection:
             yield connection
 
     def rows(self, sql: str, parameters: Sequence[Any] = ()) -> Iterator[tuple[Any, ...]]:
         """Stream the rows of a query as plain tuples, in constant memory."""
-        with _plain_errors(self.path), self.engine.connect() as connection:
+        with plain_errors(self.path), self.engine.connect() as connection:
             cursor = connection.connection.cursor()
             try:
                 cursor.execute(sql, tuple(parameters))
@@ -96,7 +97,7 @@ def open_store(path: Path, *, create: bool = True, allow_network: bool = False) 
     from radvlm_cli.store.migrate import ensure_current
 
     _check_place(path, create=create, allow_network=allow_network)
-    with _plain_errors(path):
+    with plain_errors(path):
         ensure_current(path)
         store = Store(path, connect_engine(path))
         try:
@@ -170,7 +171,7 @@ def file_system(folder: Path) -> str | None:
 
 
 @contextmanager
-def _plain_errors(path: Path) -> Iterator[None]:
+def plain_errors(path: Path) -> Iterator[None]:
     """Turn SQLite's own errors into ones that a user can act on; bugs in our SQL keep their traceback."""
     try:
         yield
@@ -179,7 +180,7 @@ def _plain_errors(path: Path) -> Iterator[None]:
         if "file is not a database" in text:
             raise StoreError(f"{path} is not a radvlm store (not an SQLite file).", "--store PATH") from error
         if "malformed" in text:
-            raise StoreError(f"The store {path} is damaged: {text}.", f"radvlm db check --store {path}") from error
+            raise StoreError(f"The store {path} is damaged: {text}.", _RESTORE.format(path)) from error
         if "locked" in text:
             raise StoreError(
                 f"The store {path} stayed locked for {_BUSY_TIMEOUT_S} s: another program is writing to it.",

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from radvlm_cli.errors import StoreError
+from radvlm_cli.store.engine import plain_errors
 
 if TYPE_CHECKING:
     from alembic.config import Config
@@ -25,35 +26,46 @@ def migrations_folder() -> Path:
     return installed if installed.is_dir() else package.parents[1] / "migrations"
 
 
-def newest_revision() -> str:
-    """The last revision that this radvlm knows, e.g. `0001`."""
+def known_revisions() -> list[str]:
+    """The revisions that this radvlm knows, e.g. `0001`, oldest first."""
     names = (_REVISION.fullmatch(path.name) for path in (migrations_folder() / "versions").iterdir())
-    return max(match[1] for match in names if match)
+    return sorted(match[1] for match in names if match)
+
+
+def newest_revision() -> str:
+    """The last revision that this radvlm knows."""
+    return known_revisions()[-1]
 
 
 def revision_of(path: Path) -> str | None:
-    """The revision of the store at `path`; None for a file without tables. Raises StoreError for another program's."""
+    """The revision of the store at `path`; None for a file without tables.
+
+    Raises StoreError for a file of another program, and for a damaged one.
+    """
     if not path.exists():
         return None
-    with closing(sqlite3.connect(path)) as connection:
+    with plain_errors(path), closing(sqlite3.connect(path)) as connection:
         tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
         if not tables:
             return None
         if "alembic_version" not in tables or "run" not in tables:
             raise StoreError(f"{path} is an SQLite file of another program, not a radvlm store.", "--store PATH")
         row = connection.execute("SELECT version_num FROM alembic_version").fetchone()
-        return str(row[0]) if row else None
+        if row is None:
+            raise StoreError(f"The store {path} does not say which revision it is.", "Put a backup in its place.")
+        return str(row[0])
 
 
 def ensure_current(path: Path) -> Path | None:
     """Upgrade the store if it is behind; return the backup that was made, if any.
 
-    Raises StoreError if the store is ahead of this radvlm.
+    Raises StoreError if the store is ahead of this radvlm, or of a revision that it does not know.
     """
-    revision, newest = revision_of(path), newest_revision()
+    revision, known = revision_of(path), known_revisions()
+    newest = known[-1]
     if revision == newest:
         return None
-    if revision is not None and revision > newest:
+    if revision is not None and revision not in known:
         raise StoreError(
             f"The store {path} is at revision {revision}; this radvlm knows revisions up to {newest}.",
             "Use the newer radvlm that wrote it, or another store: --store PATH",
@@ -87,11 +99,13 @@ def backup(path: Path, target: Path | None = None) -> Path:
     if target is None:
         stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
         target = path.with_name(f"{path.stem}.{stamp}{path.suffix}")
+    if not target.parent.is_dir():
+        raise StoreError(f"There is no folder {target.parent} for the backup.", f"mkdir -p {target.parent}")
     if target.exists():
         raise StoreError(f"The backup {target} exists already.", f"mv {target} {target}.old")
     partial = target.with_name(f"{target.name}.part")
     partial.unlink(missing_ok=True)
-    with closing(sqlite3.connect(path)) as source, closing(sqlite3.connect(partial)) as copy:
+    with plain_errors(path), closing(sqlite3.connect(path)) as source, closing(sqlite3.connect(partial)) as copy:
         source.backup(copy)
     partial.replace(target)
     return target
