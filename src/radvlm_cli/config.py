@@ -17,6 +17,7 @@ from typing import NamedTuple
 from radvlm_cli.errors import ConfigError
 
 FILE = Path("radvlm.toml")
+_HINT = f"Mend or remove it: {FILE} in this folder"
 _KEYS = {"data_dir": "DATA_DIR", "derived_dir": "RADVLM_DERIVED_DIR", "store": "RADVLM_STORE"}
 
 
@@ -65,8 +66,8 @@ def _read_file() -> dict[str, str]:
     try:
         content = tomllib.loads(FILE.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{FILE} is not valid TOML: {error}.") from error
+        raise ConfigError(f"{FILE} is not valid TOML: {error}.", _HINT) from error
     unknown = sorted(set(content) - set(_KEYS))
     if unknown:
-        raise ConfigError(f"{FILE}: unknown setting {unknown[0]!r}; known are {', '.join(_KEYS)}.")
+        raise ConfigError(f"{FILE}: unknown setting {unknown[0]!r}; known are {', '.join(_KEYS)}.", _HINT)
     return {key: str(value) for key, value in content.items()}

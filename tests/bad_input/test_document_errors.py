@@ -63,3 +63,10 @@ def test_a_file_that_cannot_be_read_is_one_clear_error(begin: Begin, source: str
     trial.mend()
     assert trial.prepare(source).code in (0, 4)
     assert not differences(undamaged, trial.content())
+
+
+@pytest.mark.parametrize("content", [b"{", b"[]", b"\xff", b"[" * 200_000])
+def test_a_bad_file_of_sexes_is_one_clear_error(begin: Begin, content: bytes) -> None:
+    trial, _ = begin("mimic")
+    (trial.data / "MIMIC-CXR-JPG" / "genders.json").write_bytes(content)
+    assert "genders.json" in said(trial.prepare("mimic"))

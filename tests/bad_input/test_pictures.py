@@ -11,7 +11,7 @@ import pytest
 
 from tests.bad_input.conftest import Begin
 from tests.bad_input.damage import Change, Damage, become, dangling, folder, half, instead, plain_file, raw
-from tests.bad_input.trial import differences
+from tests.bad_input.trial import differences, said
 
 DICOM = "VinDr-CXR/train/*.dicom"
 PNG = "PadChest/Padchest_GR_files/PadChest_GR/*.png"
@@ -170,3 +170,26 @@ def test_a_dicom_that_is_damaged_later_is_not_shown_by_build(begin: Begin) -> No
     built = (trial.home / "train" / "train.json").read_text()
     assert "vindr-detection-" in built
     assert not any(name in built for name in failed)
+
+
+@pytest.mark.parametrize("content", [b"{", b"", b"[]", b"\xff", b'{"x": [1]}', b'{"x": [0, 5]}', b"[" * 200_000])
+@pytest.mark.parametrize("prepared", [False, True], ids=["before prepare", "after prepare"])
+def test_a_bad_file_of_resolutions_is_one_clear_error(begin: Begin, content: bytes, prepared: bool) -> None:
+    trial, undamaged = begin("vindr")
+    if prepared:
+        trial.prepare("vindr")
+    path = trial.home / "derived" / "VinDr-CXR" / "image_resolutions_train.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)
+    assert "image_resolutions_train.json" in said(trial.prepare("vindr", more=("--force",) if prepared else ()))
+    assert "image_resolutions_train.json" in said(trial.prepare("vindr"))
+    path.unlink()
+    trial.prepare("vindr")
+    assert not differences(undamaged, trial.content())
+
+
+def test_a_file_of_resolutions_that_is_damaged_later_is_one_clear_error(begin: Begin) -> None:
+    trial, _ = begin("vindr")
+    trial.prepare("vindr")
+    (trial.home / "derived" / "VinDr-CXR" / "image_resolutions_train.json").write_bytes(b"{")
+    assert "image_resolutions_train.json" in said(trial.prepare("vindr"))

@@ -12,7 +12,7 @@ from radvlm_cli.commands import options
 from radvlm_cli.commands.output import print_json, print_table, say
 from radvlm_cli.commands.running import stage_run
 from radvlm_cli.config import load_settings
-from radvlm_cli.errors import ConfigError, StoreError
+from radvlm_cli.errors import StoreError
 
 if TYPE_CHECKING:
     from radvlm_cli.stages.build import Built
@@ -131,11 +131,6 @@ def build(
             options=chosen,
         )
     _print(built, as_json)
-    if not built.pairs:
-        raise ConfigError(
-            f"The dataset is empty: {settings.store} holds none of the records that the recipe asks for.",
-            "radvlm prepare --source all, and see what is there: radvlm db status",
-        )
 
 
 def _print(built: Built, as_json: bool) -> None:

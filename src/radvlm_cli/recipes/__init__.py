@@ -28,6 +28,7 @@ SOURCES_OF_TASK = {
     "grounded-conversation": ("mscxr", "padchest-gr"),
 }
 """The tasks, and the sources that have what each needs."""
+_HINT = "Mend it there; the built-in recipes show the form: radvlm_cli/recipes/*.yaml"
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,9 @@ def load_recipe(name: str) -> Recipe:
     try:
         return parse_recipe(path.read_text(encoding="utf-8"), name)
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"The recipe {name} cannot be read: {error}.") from error
+        raise ConfigError(f"The recipe {name} cannot be read: {error}.", _HINT) from error
+    except ConfigError as error:
+        raise ConfigError(error.message, error.hint or _HINT) from error
 
 
 def parse_recipe(text: str, where: str) -> Recipe:

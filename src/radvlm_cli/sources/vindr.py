@@ -9,7 +9,7 @@ import json
 from collections.abc import Generator, Iterable, Iterator
 from itertools import groupby
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -135,7 +135,7 @@ class VinDr(Source):
 
 def write_resolutions(path: Path, rows: Iterable[tuple[str, int, int]]) -> None:
     """Write (image id, height, width) in the published form {id: [height, width]}; entries of others stay."""
-    content = _read_json(path) if path.is_file() else {}
+    content = read_resolutions(path) if path.is_file() else {}
     content.update({name: [height, width] for name, height, width in rows})
     with atomic_write(path) as stream:
         json.dump(dict(sorted(content.items())), stream)
@@ -278,18 +278,20 @@ def _resolutions(layout: Layout, split: Split) -> dict[str, tuple[int, int]]:
     for folder in (layout.derived, *layout.folders):
         for name in _either(f"image_resolutions_{split}.json"):
             path = folder / name
-            for image, size in (_read_json(path) if path.is_file() else {}).items():
-                if not (isinstance(size, list) and len(size) == 2 and all(isinstance(s, int) and s > 0 for s in size)):
-                    raise DataError(f"{path}: the size of an image is not [height, width] in pixels.", _HINT)
-                sizes.setdefault(image, (size[0], size[1]))
+            for image, (height, width) in (read_resolutions(path) if path.is_file() else {}).items():
+                sizes.setdefault(image, (height, width))
     return sizes
 
 
-def _read_json(path: Path) -> dict[str, Any]:
+def read_resolutions(path: Path) -> dict[str, list[int]]:
+    """Read {id: [height, width]}, the published form; DataError for a file that holds anything else."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
         raise DataError(f"{path} cannot be read as JSON.", _HINT) from error
     if not isinstance(content, dict):
         raise DataError(f"{path} is not an object of image sizes.", _HINT)
+    for size in content.values():
+        if not (isinstance(size, list) and len(size) == 2 and all(isinstance(s, int) and s > 0 for s in size)):
+            raise DataError(f"{path}: the size of an image is not [height, width] in pixels.", _HINT)
     return content

@@ -90,10 +90,10 @@ def build(
     """Build `recipe` into `output`: <name>.json and .parquet (and .messages.jsonl), a card, and rows in the store.
 
     `evaluation` is the recipe of the evaluation sets that training is checked against; None for the evaluation sets
-    themselves. Raises ConfigError where leakage is found and the rule is to refuse.
+    themselves. Raises ConfigError where leakage is found and the rule is to refuse, and where there is nothing to
+    write; files of an earlier build stay as they are then.
     """
-    output.mkdir(parents=True, exist_ok=True)
-    remove_leftovers(output)
+    _make_folder(output)
     _adopt_generated(run, recipe, data_dir, derived_dir)
     place = ImagePlace(_prefix(data_dir, options.image_root), _prefix(derived_dir, options.image_root))
     selections = [(c.name, _selection(c, options)) for c in evaluation.components] if evaluation else []
@@ -106,6 +106,7 @@ def build(
     with abandoned_on_error(run, dataset_id), dataset_writers(files) as writers:
         lines = _write_components(job, writers, recipe)
         _refuse_leaks(lines, options)
+        _refuse_empty(lines, run)
     main = files[options.formats[0]]
     digests = {path: file_sha256(path) for path in files.values()}
     hashes = {path.name: digest for path, digest in digests.items()}
@@ -251,6 +252,22 @@ def _remark(job: _Job, selection: Selection, counts: dict[str, int]) -> str:
     if counts["removed"]:
         parts.append(f"{counts['removed']:,} removed: also in an evaluation set")
     return "; ".join(parts)
+
+
+def _make_folder(output: Path) -> None:
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"The folder {output} cannot be made: {error.strerror}.", "--output FOLDER") from error
+    remove_leftovers(output)
+
+
+def _refuse_empty(lines: list[Line], run: Run) -> None:
+    if not any(line.pairs for line in lines):
+        raise ConfigError(
+            f"The dataset would be empty: {run.store.path} holds none of the records that the recipe asks for.",
+            "radvlm prepare --source all, and see what is there: radvlm db status",
+        )
 
 
 def _refuse_leaks(lines: list[Line], options: BuildOptions) -> None:

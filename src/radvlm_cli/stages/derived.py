@@ -5,7 +5,6 @@ A file of that name that this program did not write is adopted: kept as it is, a
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from itertools import groupby
 from pathlib import Path
@@ -17,7 +16,7 @@ from radvlm_cli.records import Grounding, Report
 from radvlm_cli.sources.layout import Layout
 from radvlm_cli.sources.mimic import write_reports_csv
 from radvlm_cli.sources.mscxr import write_sentence_boxes
-from radvlm_cli.sources.vindr import write_resolutions
+from radvlm_cli.sources.vindr import read_resolutions, write_resolutions
 from radvlm_cli.store.runs import Run
 
 _KNOWN = "SELECT origin, key FROM artifact WHERE root = 'derived' AND path = ?"
@@ -64,7 +63,7 @@ def _resolutions(run: Run, layout: Layout) -> None:
 def _merge_resolutions(run: Run, layout: Layout, path: Path, rows: list[tuple[str, int, int]]) -> None:
     """Add what is not in the file yet; entries of others stay."""
     ours = {image: [height, width] for image, height, width in rows}
-    there = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    there = read_resolutions(path) if path.is_file() else {}
     if any(there.get(image) != size for image, size in ours.items()):
         write_resolutions(path, rows)
     elif run.store.value(_KNOWN, (layout.relative_derived(path),)) is not None:

@@ -45,6 +45,9 @@ def examine(data_dir: Path | None, derived_dir: Path | None, store: Path | None)
 
 def require_datasets(sources: Sequence[str], data_dir: Path) -> None:
     """Raise DataError where `prepare` would find nothing to do below `data_dir`, or not all that was asked for."""
+    if not data_dir.is_dir():
+        what = "is not a folder" if data_dir.exists() else "does not exist"
+        raise DataError(f"The data folder {data_dir} {what}.", "--data-dir PATH, or export DATA_DIR=PATH")
     names = [name for name in SOURCES if "all" in sources or name in sources]
     layouts = [locate(SOURCES[name]().info, data_dir) for name in names]
     if not all(layout.absent for layout in layouts) and "all" in sources:
