@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from radvlm_cli.records import Grounding, Image, Outcome, Report
 from radvlm_cli.sources.layout import Info, Layout
@@ -39,13 +39,23 @@ class Options(NamedTuple):
 
 
 class Known(NamedTuple):
-    """What the store knows of an image that a later step asks about."""
+    """What is known of an image that a later step asks about."""
 
     width: int | None
     height: int | None
 
 
-Images = Mapping[str, Known]
+class Resolution(Protocol):
+    """What a later step asks about an image; the store's own records answer as they are."""
+
+    @property
+    def width(self) -> int | None: ...
+
+    @property
+    def height(self) -> int | None: ...
+
+
+Images = Mapping[str, Resolution]
 """By image id."""
 
 

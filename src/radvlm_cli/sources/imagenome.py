@@ -18,7 +18,7 @@ from typing_extensions import TypedDict
 
 from radvlm_cli.hashing import canonical_json
 from radvlm_cli.records import Grounding, Outcome, Split
-from radvlm_cli.sources import Images, Known, Options, Source
+from radvlm_cli.sources import Images, Options, Resolution, Source
 from radvlm_cli.sources.archive import File, read_files
 from radvlm_cli.sources.boxes import Normalised, encode_boxes, normalise
 from radvlm_cli.sources.layout import Info, Layout, Requirement
@@ -113,7 +113,9 @@ def _read_splits(layout: Layout, splits: dict[str, Split | None]) -> Iterator[Ou
                 splits[image_id] = split
 
 
-def _read_graph(file: File, image_id: str, split: Split | None, known: Known | None) -> Iterator[Grounding | Outcome]:
+def _read_graph(
+    file: File, image_id: str, split: Split | None, known: Resolution | None
+) -> Iterator[Grounding | Outcome]:
     """The regions of one scene graph, or why there are none."""
     if known is None:
         yield Outcome(image_id, "skipped", "the image is not among those of MIMIC-CXR")

@@ -16,7 +16,7 @@ from radvlm_cli.errors import DataError
 from radvlm_cli.files import atomic_write
 from radvlm_cli.hashing import canonical_json
 from radvlm_cli.records import Box, Grounding, Outcome
-from radvlm_cli.sources import Images, Known, Options, Source
+from radvlm_cli.sources import Images, Options, Resolution, Source
 from radvlm_cli.sources.archive import read_files
 from radvlm_cli.sources.boxes import encode_boxes, normalise
 from radvlm_cli.sources.layout import Info, Layout, Requirement
@@ -136,7 +136,7 @@ def _collect(
                     values.append(value)
 
 
-def _contradicts(row: _Row, known: Known) -> bool:
+def _contradicts(row: _Row, known: Resolution) -> bool:
     """Whether the row and MIMIC-CXR both tell the size of the image, and not the same."""
     both = None not in (row.width, row.height, known.width, known.height)
     return both and (row.width, row.height) not in ((known.width, known.height), _NORMALISED)

@@ -75,6 +75,8 @@ class _Job(NamedTuple):
     place: ImagePlace
     evaluation: EvaluationIndex
     dataset_id: int
+    frontal: dict[tuple[str, tuple[str, ...]], int]
+    """How many frontal images splits hold, counted once for all components of a source."""
 
 
 def build(
@@ -100,7 +102,7 @@ def build(
     index = EvaluationIndex.of(run.store, selections)
     recipe_json = canonical_json(asdict(recipe))
     dataset_id = begin_dataset(run, recipe.name, output, recipe_json, canonical_json(options._asdict()))
-    job = _Job(run, options, place, index, dataset_id)
+    job = _Job(run, options, place, index, dataset_id, {})
     suffixes = {"llava": "json", "messages": "messages.jsonl", "parquet": "parquet"}
     files = {name: output / f"{recipe.name}.{suffixes[name]}" for name in (*options.formats, "parquet")}
     with abandoned_on_error(run, dataset_id), dataset_writers(files) as writers:
@@ -243,7 +245,10 @@ def _remark(job: _Job, selection: Selection, counts: dict[str, int]) -> str:
     """What the store knows of why found is what it is."""
     parts = []
     if selection.task in ("report", "classification", "conversation"):
-        without = frontal_images(job.run.store, selection) - counts["found"]
+        key = (selection.image_source, selection.splits)
+        if key not in job.frontal:
+            job.frontal[key] = frontal_images(job.run.store, selection)
+        without = job.frontal[key] - counts["found"]
         what = {"report": "a curated report", "classification": "labels", "conversation": "a conversation"}
         if without:
             parts.append(f"{without:,} frontal image{'s' if without > 1 else ''} without {what[selection.task]}")

@@ -15,7 +15,7 @@ from sqlalchemy import Connection
 from radvlm_cli.errors import ConfigError, DataError
 from radvlm_cli.hashing import content_hash
 from radvlm_cli.records import Image, Outcome, Report
-from radvlm_cli.sources import SOURCES, Known, Options, Source
+from radvlm_cli.sources import SOURCES, Options, Source
 from radvlm_cli.sources.layout import Layout, locate
 from radvlm_cli.stages.adopt import adopt
 from radvlm_cli.stages.conversions import convert_images
@@ -209,10 +209,9 @@ def _read_reports(job: Job) -> None:
 
 def _read_groundings(job: Job) -> None:
     images = known_images(job.run.store, job.layout.info.needs[0] if job.layout.info.needs else job.name)
-    known = {name: Known(image.width, image.height) for name, image in images.items()}
     written: dict[int, int] = {}
     run_id = job.run.id
-    stream = job.source.groundings(job.layout, job.options, known)
+    stream = job.source.groundings(job.layout, job.options, images)
     for connection, groundings in _record_batches(job, "groundings", stream):
         rows = []
         for g in groundings:
