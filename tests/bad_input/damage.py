@@ -45,7 +45,7 @@ def text(pattern: str, change: Change) -> Damage:
     def through(content: bytes) -> bytes:
         packed = content.startswith(b"\x1f\x8b")
         changed = change(gzip.decompress(content) if packed else content)
-        return gzip.compress(changed) if packed else changed
+        return gzip.compress(changed, mtime=0) if packed else changed
 
     return raw(pattern, through)
 
