@@ -18,7 +18,7 @@ from radvlm_cli.hashing import content_hash
 from radvlm_cli.instructions.conversation import encode, parse
 from radvlm_cli.sources.layout import Layout
 from radvlm_cli.sources.published import GeneratedFile, conversations, filtered_reports, generated_folders
-from radvlm_cli.store.bulk import batched, execute_many
+from radvlm_cli.store.bulk import OUTCOME_SQL, batched, execute_many
 from radvlm_cli.store.queries import KnownImage, known_images
 from radvlm_cli.store.runs import Run
 
@@ -37,10 +37,6 @@ _CONVERSATION_SQL = (
     "VALUES (?,?,?,?,?,?,'adopted',?) ON CONFLICT (source, image_id, kind) DO UPDATE SET "
     "split=excluded.split, turns=excluded.turns, artifact_id=excluded.artifact_id, run_id=excluded.run_id "
     "WHERE conversation.origin='adopted'"
-)
-_OUTCOME_SQL = (
-    "INSERT OR REPLACE INTO outcome (stage, subject, step, item, status, reason, run_id) "
-    "VALUES ('prepare', ?, ?, ?, 'failed', ?, ?)"
 )
 _CLEAR_SQL = "DELETE FROM outcome WHERE stage='prepare' AND subject=? AND step=?"
 _BATCH = 20_000
@@ -67,7 +63,7 @@ class _Known(NamedTuple):
 
 def adopt(run: Run, layout: Layout) -> None:
     """Adopt what has come, has changed or has gone in the source's generated folders since the last look."""
-    if not generated_folders(layout) and not _adopted_before(run, layout):
+    if not generated_folders(layout) and _last_state(run, layout) is None:
         return
     folders = _folder_state(layout)
     _adopt_kind(run, layout, filtered_reports(layout), _text_kind(layout))
@@ -84,14 +80,15 @@ def adopt_if_changed(run: Run, layout: Layout) -> None:
 
     A file that was edited in place is left to `prepare`.
     """
-    sql = "SELECT fingerprint FROM step WHERE subject = ? AND step = 'generated'"
-    if generated_folders(layout) and run.store.value(sql, (layout.info.name,)) != _folder_state(layout):
+    if generated_folders(layout) and _last_state(run, layout) != _folder_state(layout):
         adopt(run, layout)
 
 
-def _adopted_before(run: Run, layout: Layout) -> bool:
-    sql = "SELECT 1 FROM step WHERE subject = ? AND step = 'generated'"
-    return run.store.value(sql, (layout.info.name,)) is not None
+def _last_state(run: Run, layout: Layout) -> str | None:
+    """The state of the folders at the last look; None if there was none."""
+    sql = "SELECT fingerprint FROM step WHERE subject = ? AND step = 'generated'"
+    state: str | None = run.store.value(sql, (layout.info.name,))
+    return state
 
 
 def _folder_state(layout: Layout) -> str:
@@ -188,12 +185,12 @@ def _adopt_batch(run: Run, layout: Layout, kind: _Kind, files: list[tuple[Genera
             digest = sha256(content).hexdigest()
             artifacts.append((row_id, file.path, kind.artifact, digest, file.bytes, file.mtime_ns, run.id))
         except (OSError, ValueError, DataError) as error:
-            failures.append((name, step, file.path, _reason(error), run.id))
+            failures.append((name, step, file.path, "failed", _reason(error), run.id))
             failed.append(row_id)
     with run.store.write() as connection:
         execute_many(connection, _ARTIFACT_SQL, artifacts)
         execute_many(connection, kind.insert, rows)
-        execute_many(connection, _OUTCOME_SQL, failures)
+        execute_many(connection, OUTCOME_SQL, failures)
     if failed:
         _forget(run, kind, failed)
 

@@ -25,7 +25,7 @@ from radvlm_cli.hashing import content_hash, file_sha256
 from radvlm_cli.sources import Conversion, Options, Source
 from radvlm_cli.sources.dicom import Converted, convert
 from radvlm_cli.sources.layout import Layout
-from radvlm_cli.store.bulk import execute_many
+from radvlm_cli.store.bulk import DERIVED_FILE_SQL, OUTCOME_SQL, execute_many
 from radvlm_cli.store.queries import known_images
 from radvlm_cli.store.runs import Run
 
@@ -35,18 +35,9 @@ CONVERTER_VERSION = 1
 _COMMIT_EVERY_S = 1.0
 _QUEUED_PER_WORKER = 4
 
-_ARTIFACT_SQL = (
-    "INSERT INTO artifact (root, path, kind, origin, key, sha256, bytes, mtime_ns, run_id) "
-    "VALUES ('derived', ?, 'image', ?, ?, ?, ?, ?, ?) ON CONFLICT (root, path) DO UPDATE SET origin=excluded.origin, "
-    "key=excluded.key, sha256=excluded.sha256, bytes=excluded.bytes, mtime_ns=excluded.mtime_ns, run_id=excluded.run_id"
-)
 _IMAGE_SQL = (
     "UPDATE image SET width=coalesce(?1, width), height=coalesce(?2, height), status=?3, reason=?4, run_id=?5 "
     "WHERE source=?6 AND image_id=?7 AND (status, reason, width) IS NOT (?3, ?4, coalesce(?1, width))"
-)
-_OUTCOME_SQL = (
-    "INSERT OR REPLACE INTO outcome (stage, subject, step, item, status, reason, run_id) "
-    "VALUES ('prepare', ?, 'conversions', ?, 'failed', ?, ?)"
 )
 
 
@@ -120,16 +111,16 @@ def _commit(run: Run, layout: Layout, key: str, batch: list[_Done]) -> None:
         status = "present" if result.problem is None else "failed"
         images.append((result.width, result.height, status, result.problem, run.id, name, job.image_id))
         if result.problem is not None:
-            failures.append((name, job.image_id, result.problem, run.id))
+            failures.append((name, "conversions", job.image_id, "failed", result.problem, run.id))
             continue
         path = layout.relative_derived(job.target)
         made_with = key if origin == "written" else None
         mtime = job.target.stat().st_mtime_ns
-        artifacts.append((path, origin, made_with, result.sha256, result.bytes, mtime, run.id))
+        artifacts.append((path, "image", origin, made_with, result.sha256, result.bytes, mtime, run.id))
     with run.store.write() as connection:
-        execute_many(connection, _ARTIFACT_SQL, artifacts)
+        execute_many(connection, DERIVED_FILE_SQL, artifacts)
         execute_many(connection, _IMAGE_SQL, images)
-        execute_many(connection, _OUTCOME_SQL, failures)
+        execute_many(connection, OUTCOME_SQL, failures)
 
 
 def run_pool(jobs: list[Conversion], options: Options, workers: int) -> Iterator[tuple[Conversion, Converted]]:

@@ -17,15 +17,11 @@ from radvlm_cli.sources.layout import Layout
 from radvlm_cli.sources.mimic import write_reports_csv
 from radvlm_cli.sources.mscxr import write_sentence_boxes
 from radvlm_cli.sources.vindr import read_resolutions, write_resolutions
+from radvlm_cli.store.bulk import DERIVED_FILE_SQL
 from radvlm_cli.store.runs import Run
 
 _KNOWN = "SELECT origin, key FROM artifact WHERE root = 'derived' AND path = ?"
 _REPORT_COLUMNS = ", ".join(Report._fields)
-_ARTIFACT_SQL = (
-    "INSERT INTO artifact (root, path, kind, origin, key, sha256, bytes, mtime_ns, run_id) "
-    "VALUES ('derived', ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (root, path) DO UPDATE SET origin=excluded.origin, "
-    "key=excluded.key, sha256=excluded.sha256, bytes=excluded.bytes, mtime_ns=excluded.mtime_ns, run_id=excluded.run_id"
-)
 
 
 def write_derived(run: Run, layout: Layout) -> None:
@@ -115,4 +111,4 @@ def _keep(run: Run, layout: Layout, path: Path, kind: str, origin: str, key: str
     name, digest = layout.relative_derived(path), file_sha256(path)
     with run.store.write() as connection:
         row = (name, kind, origin, key, digest, state.st_size, state.st_mtime_ns, run.id)
-        connection.exec_driver_sql(_ARTIFACT_SQL, row)
+        connection.exec_driver_sql(DERIVED_FILE_SQL, row)

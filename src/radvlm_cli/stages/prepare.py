@@ -21,7 +21,7 @@ from radvlm_cli.stages.adopt import adopt
 from radvlm_cli.stages.conversions import convert_images
 from radvlm_cli.stages.derived import write_derived
 from radvlm_cli.store import tables
-from radvlm_cli.store.bulk import batched, execute_many, remove_rows, upsert_sql
+from radvlm_cli.store.bulk import OUTCOME_SQL, batched, execute_many, remove_rows, upsert_sql
 from radvlm_cli.store.queries import OWN_IMAGES, image_ids, known_images, outcome_counts, source_counts
 from radvlm_cli.store.runs import Run
 
@@ -45,10 +45,6 @@ _IMAGE_SQL = upsert_sql(
 _REPORT_SQL = upsert_sql(tables.Report, [*Report._fields, "run_id"], ["source", "study_id"])
 _GROUNDING_COLUMNS = ["source", "image_id", "ordinal", "kind", "split", "label", "phrase", "boxes", "detail", "run_id"]
 _GROUNDING_SQL = upsert_sql(tables.Grounding, _GROUNDING_COLUMNS, ["source", "image_id", "ordinal"])
-_OUTCOME_SQL = (
-    "INSERT OR REPLACE INTO outcome (stage, subject, step, item, status, reason, run_id) "
-    "VALUES ('prepare', ?, ?, ?, ?, ?, ?)"
-)
 
 
 class Prepared(NamedTuple):
@@ -75,6 +71,10 @@ class Job(NamedTuple):
     def name(self) -> str:
         """The source's name."""
         return self.layout.info.name
+
+    def offers(self, step: str) -> bool:
+        """Whether the source has this step at all."""
+        return getattr(type(self.source), step) is not getattr(Source, step)
 
 
 def prepare(
@@ -114,11 +114,12 @@ def prepare(
 def _prepare_source(job: Job, workers: int) -> Prepared:
     store = job.run.store
     _step(job, "images", lambda: _read_images(job))
-    if type(job.source).reports is not Source.reports:
+    if job.offers("reports"):
         _step(job, "reports", lambda: _read_reports(job))
-    convert_images(job.run, job.source, job.layout, job.options, workers=workers, force=job.force)
+    if job.offers("conversions"):
+        convert_images(job.run, job.source, job.layout, job.options, workers=workers, force=job.force)
     adopt(job.run, job.layout)
-    if type(job.source).groundings is not Source.groundings:
+    if job.offers("groundings"):
         _step(job, "groundings", lambda: _read_groundings(job))
     write_derived(job.run, job.layout)
     outcomes = outcome_counts(store, "prepare", job.name)
@@ -235,7 +236,7 @@ def _record_batches(job: Job, step: str, stream: Iterable[T | Outcome]) -> Itera
             else:
                 records.append(record)
         with run.store.write() as connection:
-            execute_many(connection, _OUTCOME_SQL, outcomes)
+            execute_many(connection, OUTCOME_SQL, outcomes)
             yield connection, records
         run.progress.advance(len(batch))
 

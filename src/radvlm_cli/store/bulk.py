@@ -13,6 +13,19 @@ from radvlm_cli.store.engine import Store
 
 T = TypeVar("T")
 
+OUTCOME_SQL = (
+    "INSERT OR REPLACE INTO outcome (stage, subject, step, item, status, reason, run_id) "
+    "VALUES ('prepare', ?, ?, ?, ?, ?, ?)"
+)
+"""Tells of an item of `prepare`; what was told of it before in the same step is replaced."""
+
+DERIVED_FILE_SQL = (
+    "INSERT INTO artifact (root, path, kind, origin, key, sha256, bytes, mtime_ns, run_id) "
+    "VALUES ('derived', ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (root, path) DO UPDATE SET origin=excluded.origin, "
+    "key=excluded.key, sha256=excluded.sha256, bytes=excluded.bytes, mtime_ns=excluded.mtime_ns, run_id=excluded.run_id"
+)
+"""Keeps a file below the derived folder."""
+
 BATCH = 20_000
 """Rows per transaction: large enough for speed, small enough that a kill loses a second's work."""
 
