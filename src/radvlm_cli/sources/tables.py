@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from csv import Error as CsvError
 from csv import reader as csv_reader
 from difflib import get_close_matches
+from itertools import chain
 from pathlib import Path
 from typing import IO, cast
 
@@ -151,6 +152,11 @@ def _opened(path: Path) -> Iterator[Path | IO[bytes]]:
             raise DataError(f"{path} holds {len(names)} tables where one should be.", _HINT)
         with archive.open(names[0]) as stream:
             yield stream
+
+
+def first_row(path: Path, columns: Sequence[str]) -> Row | None:
+    """Return the first row, or None for a table without rows."""
+    return next(chain(read_table(path, columns), [None]))
 
 
 def _without_content(error: Exception) -> str:
