@@ -10,7 +10,20 @@ from typer.main import get_command
 
 from radvlm_cli.main import app
 
-HEAVY = ("pandas", "pyarrow", "numpy", "pydicom", "PIL", "sqlmodel", "sqlalchemy", "alembic", "openai", "torch", "yaml")
+HEAVY = (
+    "aiohttp",
+    "pandas",
+    "pyarrow",
+    "numpy",
+    "pydicom",
+    "PIL",
+    "sqlmodel",
+    "sqlalchemy",
+    "alembic",
+    "openai",
+    "torch",
+    "yaml",
+)
 
 
 def _commands() -> list[tuple[str, ...]]:

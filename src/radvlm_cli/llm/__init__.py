@@ -1,0 +1,94 @@
+"""Language model calls over the OpenAI protocol: what is asked, what came back, and what it cost.
+
+Nothing here knows the store: the engine is handed a ledger that remembers calls.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cached_property
+from hashlib import sha256
+from typing import Any, Literal, NamedTuple, TypedDict
+
+from radvlm_cli.hashing import canonical_json
+
+
+class Message(TypedDict):
+    """One message of the protocol."""
+
+    role: Literal["system", "user", "assistant"]
+    content: str
+
+
+class Prompt:
+    """The part of a request that many requests share; comes first, so that providers can cache it."""
+
+    def __init__(
+        self, name: str, model: str, parameters: Mapping[str, Any], messages: tuple[Message, ...], schema: Any = None
+    ) -> None:
+        self.name = name
+        """For people, e.g. `curate-dictated`."""
+        self.model = model
+        """Model or deployment, as the user names it."""
+        self.parameters = dict(parameters)
+        """`max_tokens`, `temperature`, `seed`, ... in one spelling; the endpoint's dialect respells them."""
+        self.messages = messages
+        self.schema = schema
+        """JSON schema of the answer, for endpoints that can hold a model to it."""
+
+    @cached_property
+    def hash(self) -> bytes:
+        """SHA-256 of what decides the answer: model, parameters, schema, messages."""
+        content = [self.model, self.parameters, self.schema, list(self.messages)]
+        return sha256(canonical_json(content).encode()).digest()
+
+
+class Request(NamedTuple):
+    """One call to make."""
+
+    prompt: Prompt
+    messages: tuple[Message, ...]
+    """What follows the prompt's own messages."""
+
+    @property
+    def key(self) -> bytes:
+        """SHA-256 of what decides the answer; never the endpoint, the tier or the item."""
+        return sha256(self.prompt.hash + canonical_json(list(self.messages)).encode()).digest()
+
+
+Status = Literal["ok", "truncated", "filtered", "refused", "rejected", "failed"]
+"""ok; truncated: cut off at max_tokens; filtered: by the provider's content filter; refused: by the model; rejected: the
+endpoint does not take the request (400); failed: no answer after all attempts, to be asked again by the next run."""
+
+
+class Usage(NamedTuple):
+    """Tokens as the endpoint counts them; None where it does not say."""
+
+    input: int | None = None
+    cached: int | None = None
+    """Of the input."""
+    output: int | None = None
+    reasoning: int | None = None
+    """Of the output."""
+
+
+class Answer(NamedTuple):
+    """How a call ended."""
+
+    status: Status
+    text: str | None = None
+    usage: Usage = Usage()
+    cost: float | None = None
+    """US dollars; None where no price is known."""
+    model: str | None = None
+    """As the endpoint reports it."""
+    fingerprint: str | None = None
+    request_id: str | None = None
+    finish_reason: str | None = None
+    error: str | None = None
+    """Code and kind, never a prompt's words."""
+    http_status: int | None = None
+    latency_ms: int | None = None
+    """Of the attempt that was answered."""
+    attempts: int = 1
+    tier: Literal["standard", "batch"] = "standard"
