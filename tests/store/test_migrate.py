@@ -1,4 +1,5 @@
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -50,17 +51,42 @@ def test_a_store_that_is_ahead_is_refused_untouched(tmp_path: Path) -> None:
     assert path.read_bytes() == before
 
 
-def test_a_store_that_is_behind_is_backed_up_then_upgraded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_store_that_is_behind_is_backed_up_then_upgraded(tmp_path: Path) -> None:
     path = tmp_path / "radvlm.db"
-    with open_store(path):
-        pass
-    upgraded = []
-    monkeypatch.setattr(migrate, "known_revisions", lambda: ["0001", "0999"])
-    monkeypatch.setattr(migrate, "upgrade", upgraded.append)
+    migrate.upgrade(path, "0001")
     backup = migrate.ensure_current(path)
-    assert upgraded == [path]
-    assert backup == tmp_path / "radvlm.before-0999.db"
+    assert migrate.revision_of(path) == migrate.newest_revision()
+    assert backup == tmp_path / f"radvlm.before-{migrate.newest_revision()}.db"
     assert migrate.revision_of(backup) == "0001"
+
+
+def test_0002_keeps_texts_and_dialogues_and_knows_that_nobody_reviewed_them(tmp_path: Path) -> None:
+    path = tmp_path / "radvlm.db"
+    migrate.upgrade(path, "0001")
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute(
+            "INSERT INTO run (id, command, arguments, config_hash, version, python, host, pid, started_at, "
+            "heartbeat_at, status, resumed) VALUES (1, 'prepare', '{}', '', '', '', '', 1, '', '', 'done', 0)"
+        )
+        connection.execute(
+            "INSERT INTO image (id, source, image_id, root, path, status, run_id) "
+            "VALUES (7, 'mimic', 'a', 'data', 'a.jpg', 'present', 1)"
+        )
+        connection.execute(
+            "INSERT INTO curated_text (id, source, study_id, text, origin, run_id) VALUES (3, 'mimic', '5', 't', ?, 1)",
+            ("adopted",),
+        )
+        connection.execute(
+            "INSERT INTO conversation (id, source, image_id, kind, turns, origin, run_id) "
+            "VALUES (4, 'mimic', 7, 'standard', '[]', 'adopted', 1)"
+        )
+    migrate.upgrade(path, "0002")
+    with closing(sqlite3.connect(path)) as connection:
+        assert connection.execute("PRAGMA foreign_key_check").fetchall() == []
+        for table, row in (("curated_text", (3, "adopted")), ("conversation", (4, "adopted"))):
+            columns = "id, origin, key, call_id, reviewed"
+            assert connection.execute(f"SELECT {columns} FROM {table}").fetchall() == [(*row, None, None, None)]
+        assert connection.execute("SELECT count(*) FROM pair_provenance").fetchone() == (0,)
 
 
 def test_a_backup_is_never_overwritten(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ class Fault(NamedTuple):
     """Something wrong with a generated text."""
 
     reason: str
-    """One clause that names no words of the text, so that equal reasons can be counted: `comparison language is left`."""
+    """One clause without words of the text, so that equal reasons can be counted: `comparison language is left`."""
     words: str
     """The words at fault, for whoever repairs the text; report text, so never logged."""
 

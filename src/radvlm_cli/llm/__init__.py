@@ -57,8 +57,8 @@ class Request(NamedTuple):
 
 
 Status = Literal["ok", "truncated", "filtered", "refused", "rejected", "failed"]
-"""ok; truncated: cut off at max_tokens; filtered: by the provider's content filter; refused: by the model; rejected: the
-endpoint does not take the request (400); failed: no answer after all attempts, to be asked again by the next run."""
+"""ok; truncated: cut off at max_tokens; filtered: by the provider's content filter; refused: by the model; rejected:
+the endpoint does not take the request (400); failed: no answer after all attempts, to be asked again next time."""
 
 
 class Usage(NamedTuple):

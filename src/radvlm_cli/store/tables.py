@@ -182,6 +182,101 @@ class Grounding(SQLModel, table=True):
     __table_args__ = (_WITHOUT_ROWID,)
 
 
+class Prompt(SQLModel, table=True):
+    """The part of a request to a language model that many calls share."""
+
+    id: int | None = Field(default=None, primary_key=True)
+    hash: bytes = _text("SHA-256 of what decides the answer: model, parameters, schema, messages.")
+    name: str = _text("For people, e.g. `curate-dictated`.")
+    model: str = _text("Model or deployment, as the user named it.")
+    parameters: str = _text("JSON object: max_tokens, temperature, ...")
+    answer_schema: str | None = _text("JSON schema that the answer was asked to follow.", default=None)
+    messages: bytes = _text("JSON list of {role, content}, zlib.")
+    run_id: int = _text("The run that first used it.", foreign_key="run.id")
+    __table_args__ = (UniqueConstraint("hash"),)
+
+
+class Batch(SQLModel, table=True):
+    """One job of a provider's Batch API, written before anything is sent."""
+
+    id: int | None = Field(default=None, primary_key=True)
+    intent: str = _text("Our own id, sent as metadata, by which an unknown submission is found again.")
+    stage: str = _text("curate or converse.")
+    host: str = _text("The provider's host.")
+    model: str = _text("Model or deployment.")
+    status: str = _text("intended, uploaded, submitted, ended, collected, deleted or abandoned.")
+    requests: int = _text("Lines sent.")
+    tokens: int = _text("Input tokens, estimated.")
+    input_file: str | None = _text("The provider's id of the uploaded file.", default=None)
+    remote_id: str | None = _text("The provider's id of the batch.", default=None)
+    remote_status: str | None = _text("As the provider last reported it.", default=None)
+    output_file: str | None = _text("The provider's id of the file of answers.", default=None)
+    error_file: str | None = _text("The provider's id of the file of errors.", default=None)
+    error: str | None = _text("Codes, if the provider refused the batch.", default=None)
+    created_at: str = _text("When it was intended.")
+    updated_at: str = _text("When its status last changed.")
+    run_id: int = _text("The run that intended it.", foreign_key="run.id")
+    __table_args__ = (
+        UniqueConstraint("intent"),
+        CheckConstraint(
+            "status IN ('intended','uploaded','submitted','ended','collected','deleted','abandoned')", name="status"
+        ),
+    )
+
+
+class BatchLine(SQLModel, table=True):
+    """A call that was sent in a batch and has no answer yet."""
+
+    __tablename__ = "batch_line"
+    key: bytes = Field(primary_key=True, description="Key of the call; its `custom_id` is the key in hex.")
+    batch_id: int = _text("The batch.")
+    prompt_id: int = _text("The prompt.", foreign_key="prompt.id")
+    asked: bytes = _text("JSON list of the messages after the prompt's own, zlib.")
+    __table_args__ = (
+        ForeignKeyConstraint(["batch_id"], ["batch.id"], ondelete="CASCADE"),
+        Index(None, "batch_id"),
+    )
+
+
+class LlmCall(SQLModel, table=True):
+    """One call to a language model and how it ended: asked once, never paid again."""
+
+    __tablename__ = "llm_call"
+    id: int | None = Field(default=None, primary_key=True)
+    key: bytes = _text("SHA-256 of what decides the answer: the prompt's hash and the messages after it.")
+    prompt_id: int = _text("The prompt.", foreign_key="prompt.id")
+    asked: bytes = _text("JSON list of the messages after the prompt's own, zlib.")
+    answer: bytes | None = _text("The reply's text, zlib.", default=None)
+    status: str = _text(
+        "ok, truncated (max_tokens), filtered (content filter), refused (by the model), rejected (400), "
+        "or failed (no answer; asked again by the next run)."
+    )
+    provider: str = _text("azure, openai or endpoint.")
+    host: str = _text("Host that was asked.")
+    model: str | None = _text("Model as the endpoint reported it.", default=None)
+    fingerprint: str | None = _text("system_fingerprint as reported.", default=None)
+    request_id: str | None = _text("The endpoint's id of the answer.", default=None)
+    finish_reason: str | None = _text("As reported.", default=None)
+    http_status: int | None = _text("HTTP status of the last attempt.", default=None)
+    error: str | None = _text("Code and kind of the error.", default=None)
+    input_tokens: int | None = _text("As the endpoint counted.", default=None)
+    cached_tokens: int | None = _text("Of the input, from the provider's prompt cache.", default=None)
+    output_tokens: int | None = _text("As the endpoint counted.", default=None)
+    reasoning_tokens: int | None = _text("Of the output.", default=None)
+    cost: float | None = _text("US dollars by the price table; NULL where no price is known.", default=None)
+    tier: str = _text("standard or batch.")
+    latency_ms: int | None = _text("Of the attempt that was answered.", default=None)
+    attempts: int = _text("HTTP requests made.")
+    batch_id: int | None = _text("The batch that it was sent in.", default=None, foreign_key="batch.id")
+    answered_at: str = _text("When it ended.")
+    run_id: int = _text("The run that made it.", foreign_key="run.id")
+    __table_args__ = (
+        UniqueConstraint("key"),
+        CheckConstraint("status IN ('ok','truncated','filtered','refused','rejected','failed')", name="status"),
+        Index(None, "run_id"),
+    )
+
+
 class CuratedText(SQLModel, table=True):
     """A report text fit for training: nothing that refers to a study the model cannot see."""
 
@@ -190,9 +285,12 @@ class CuratedText(SQLModel, table=True):
     source: str = _text("Source of the report.")
     study_id: str = _text("The dataset's own id.")
     text: str = _text("The text.")
-    origin: str = _text("adopted (read from filtered_reports/), or the provider that wrote it.")
+    origin: str = _text("adopted (read from filtered_reports/), or who wrote it: azure, openai, endpoint or rules.")
+    key: bytes | None = _text("Hash of what decided the text: report, prompt, checks.", default=None)
+    call_id: int | None = _text("The call whose answer it is.", default=None, foreign_key="llm_call.id")
+    reviewed: str | None = _text("accepted or edited, if a person did so; then it is never replaced.", default=None)
     artifact_id: int | None = _text(
-        "The file it was adopted from.", default=None, foreign_key="artifact.id", ondelete="SET NULL"
+        "The file it was adopted from or written to.", default=None, foreign_key="artifact.id", ondelete="SET NULL"
     )
     run_id: int = _text("The run that last changed the row.", foreign_key="run.id")
     __table_args__ = (UniqueConstraint("source", "study_id"),)
@@ -207,15 +305,35 @@ class Conversation(SQLModel, table=True):
     kind: str = _text("standard or grounded.")
     split: str | None = _text("Split folder that it was written to.", default=None)
     turns: str = _text("JSON list of [role, text]; roles human and gpt in turn, human first.")
-    origin: str = _text("adopted (read from conversations/), or the provider that wrote it.")
+    origin: str = _text("adopted (read from conversations/), or who wrote it: azure, openai, endpoint or rules.")
+    key: bytes | None = _text("Hash of what decided the dialogue: context, prompt, checks.", default=None)
+    call_id: int | None = _text("The call whose answer it is.", default=None, foreign_key="llm_call.id")
+    reviewed: str | None = _text("accepted or edited, if a person did so; then it is never replaced.", default=None)
     artifact_id: int | None = _text(
-        "The file it was adopted from.", default=None, foreign_key="artifact.id", ondelete="SET NULL"
+        "The file it was adopted from or written to.", default=None, foreign_key="artifact.id", ondelete="SET NULL"
     )
     run_id: int = _text("The run that last changed the row.", foreign_key="run.id")
     __table_args__ = (
         UniqueConstraint("source", "image_id", "kind"),
         CheckConstraint("kind IN ('standard','grounded')", name="kind"),
     )
+
+
+class Quarantine(SQLModel, table=True):
+    """A generated text that did not pass the checks, kept for a person; why is in `outcome` under the same key."""
+
+    stage: str = Field(primary_key=True, description="curate or converse.")
+    subject: str = Field(primary_key=True, description="Source.")
+    step: str = Field(primary_key=True, description="texts, standard or grounded.")
+    item: str = Field(primary_key=True, description="The dataset's own id of the study or image.")
+    key: bytes = _text("Hash of what decided the text, as in curated_text and conversation.")
+    candidate: str | None = _text("The text, or the JSON of the turns; NULL where the answer held none.", default=None)
+    words: str | None = _text("The words at fault.", default=None)
+    origin: str = _text("The provider that wrote it.")
+    call_id: int | None = _text("The call whose answer it is.", default=None, foreign_key="llm_call.id")
+    attempt: int = _text("How often `--retry failed` asked anew.")
+    run_id: int = _text("The run that put it here.", foreign_key="run.id")
+    __table_args__ = (_WITHOUT_ROWID,)
 
 
 class Dataset(SQLModel, table=True):
@@ -336,6 +454,22 @@ VIEWS: dict[str, tuple[str, str]] = {
         "FROM grounding JOIN image ON image.id = grounding.image_id, json_each(grounding.boxes) "
         "WHERE grounding.kind = 'region'",
     ),
+    "llm_spending": (
+        "Calls, tokens and dollars by stage's prompt, model and status.",
+        "SELECT prompt.name AS prompt, prompt.model, llm_call.provider, llm_call.tier, llm_call.status, "
+        "count(*) AS calls, sum(input_tokens) AS input_tokens, sum(cached_tokens) AS cached_tokens, "
+        "sum(output_tokens) AS output_tokens, sum(cost) AS cost, avg(latency_ms) AS latency_ms, "
+        "sum(attempts) AS attempts FROM llm_call JOIN prompt ON prompt.id = llm_call.prompt_id "
+        "GROUP BY prompt.name, prompt.model, llm_call.provider, llm_call.tier, llm_call.status",
+    ),
+    "quarantined": (
+        "Generated texts that wait for a person, with the reason.",
+        "SELECT quarantine.stage, quarantine.subject AS source, quarantine.step, quarantine.item, outcome.reason, "
+        "quarantine.origin, quarantine.attempt, quarantine.call_id, quarantine.candidate, quarantine.words "
+        "FROM quarantine LEFT JOIN outcome ON outcome.stage = quarantine.stage "
+        "AND outcome.subject = quarantine.subject AND outcome.step = quarantine.step "
+        "AND outcome.item = quarantine.item",
+    ),
     "problem": (
         "How many items are skipped or failed, by reason.",
         "SELECT stage, subject, step, status, reason, count(*) AS items FROM outcome "
@@ -352,13 +486,15 @@ VIEWS: dict[str, tuple[str, str]] = {
         "From a pair's id to the records and files that it came from.",
         "SELECT dataset.name AS dataset, pair.pair_id, component.name AS component, component.task, "
         "image.source AS image_source, image.image_id AS image, image.patient_id, image.study_id, image.path, "
-        "pair.report_id, curated_text.origin AS text_origin, text_file.path AS text_file, "
+        "pair.report_id, curated_text.origin AS text_origin, curated_text.call_id AS text_call, "
+        "text_file.path AS text_file, "
         "CASE grounding.kind WHEN 'region' THEN (SELECT key FROM (SELECT key, row_number() OVER (ORDER BY key) - 1 "
         "AS place FROM json_each(grounding.boxes)) WHERE place = pair.grounding) ELSE grounding.label END AS label, "
         "grounding.phrase, "
         "CASE grounding.kind WHEN 'region' THEN (SELECT value FROM (SELECT value, row_number() OVER (ORDER BY key) - 1 "
         "AS place FROM json_each(grounding.boxes)) WHERE place = pair.grounding) ELSE grounding.boxes END AS boxes, "
-        "conversation.origin AS conversation_origin, conversation_file.path AS conversation_file, image.run_id "
+        "conversation.origin AS conversation_origin, conversation.call_id AS conversation_call, "
+        "conversation_file.path AS conversation_file, image.run_id "
         "FROM pair JOIN dataset ON dataset.id = pair.dataset_id "
         "JOIN component ON component.dataset_id = pair.dataset_id AND component.position = pair.component "
         "JOIN image ON image.id = pair.image_id "
