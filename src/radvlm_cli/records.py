@@ -115,3 +115,41 @@ class Turn(NamedTuple):
 
     role: Literal["human", "gpt"]
     text: str
+
+
+Status = Literal["ok", "truncated", "filtered", "refused", "rejected", "failed"]
+"""ok; truncated: cut off at max_tokens; filtered: by the provider's content filter; refused: by the model; rejected:
+the endpoint does not take the request (400); failed: no answer after all attempts, to be asked again next time."""
+
+
+class Usage(NamedTuple):
+    """Tokens of a language model call as the endpoint counts them; None where it does not say."""
+
+    input: int | None = None
+    cached: int | None = None
+    """Of the input."""
+    output: int | None = None
+    reasoning: int | None = None
+    """Of the output."""
+
+
+class Answer(NamedTuple):
+    """How a call to a language model ended."""
+
+    status: Status
+    text: str | None = None
+    usage: Usage = Usage()
+    cost: float | None = None
+    """US dollars; None where no price is known."""
+    model: str | None = None
+    """As the endpoint reports it."""
+    fingerprint: str | None = None
+    request_id: str | None = None
+    finish_reason: str | None = None
+    error: str | None = None
+    """Code and kind, never a prompt's words."""
+    http_status: int | None = None
+    latency_ms: int | None = None
+    """Of the attempt that was answered."""
+    attempts: int = 1
+    tier: Literal["standard", "batch"] = "standard"

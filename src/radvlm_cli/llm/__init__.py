@@ -11,6 +11,9 @@ from hashlib import sha256
 from typing import Any, Literal, NamedTuple, TypedDict
 
 from radvlm_cli.hashing import canonical_json
+from radvlm_cli.records import Answer, Status, Usage
+
+__all__ = ["Answer", "Message", "Prompt", "Request", "Status", "Usage"]
 
 
 class Message(TypedDict):
@@ -54,41 +57,3 @@ class Request(NamedTuple):
     def key(self) -> bytes:
         """SHA-256 of what decides the answer; never the endpoint, the tier or the item."""
         return sha256(self.prompt.hash + canonical_json(list(self.messages)).encode()).digest()
-
-
-Status = Literal["ok", "truncated", "filtered", "refused", "rejected", "failed"]
-"""ok; truncated: cut off at max_tokens; filtered: by the provider's content filter; refused: by the model; rejected:
-the endpoint does not take the request (400); failed: no answer after all attempts, to be asked again next time."""
-
-
-class Usage(NamedTuple):
-    """Tokens as the endpoint counts them; None where it does not say."""
-
-    input: int | None = None
-    cached: int | None = None
-    """Of the input."""
-    output: int | None = None
-    reasoning: int | None = None
-    """Of the output."""
-
-
-class Answer(NamedTuple):
-    """How a call ended."""
-
-    status: Status
-    text: str | None = None
-    usage: Usage = Usage()
-    cost: float | None = None
-    """US dollars; None where no price is known."""
-    model: str | None = None
-    """As the endpoint reports it."""
-    fingerprint: str | None = None
-    request_id: str | None = None
-    finish_reason: str | None = None
-    error: str | None = None
-    """Code and kind, never a prompt's words."""
-    http_status: int | None = None
-    latency_ms: int | None = None
-    """Of the attempt that was answered."""
-    attempts: int = 1
-    tier: Literal["standard", "batch"] = "standard"
