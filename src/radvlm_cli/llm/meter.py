@@ -46,7 +46,7 @@ class Meter:
         """Set money aside for a call; BudgetError if it does not fit."""
         if self.price is None:
             return 0.0
-        most: int = request.prompt.parameters.get("max_tokens", 1000)
+        most = int(request.prompt.parameters.get("max_tokens", 1000))
         expected = min(most, 2 * self.output_tokens // self._answers) if self._answers >= 20 else most
         share = 0.5 if self._batch else 1.0
         amount = share * (tokens * self.price.input + expected * self.price.output) / 1e6
