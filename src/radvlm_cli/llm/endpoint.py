@@ -81,8 +81,8 @@ def find_endpoint(
     if chosen == "endpoint":
         if not base_url:
             raise ConfigError("The address of the server is not said.", "--base-url http://localhost:8000/v1")
-        key = environ.get("RADVLM_API_KEY")  # never OPENAI_API_KEY, which is not this server's business
-        return Endpoint("endpoint", model=model, base_url=_checked(base_url), key=key)
+        own_key = environ.get("RADVLM_API_KEY")  # never OPENAI_API_KEY, which is not this server's business
+        return Endpoint("endpoint", model=model, base_url=_checked(base_url), key=own_key or None)
     raise ConfigError(
         "No language model is chosen.",
         "--base-url http://localhost:8000/v1 (a local server), --azure-model DEPLOYMENT, "
