@@ -22,7 +22,7 @@ COHORT = {
 _IMAGES_OF = {"imagenome": "mimic", "mscxr": "mimic"}
 """Sources that describe another source's images."""
 
-_FRONTAL = {
+FRONTAL = {
     "mimic": "i.view IN ('PA', 'AP')",
     "padchest": "i.view IN ('PA', 'AP')",
     "padchest-gr": "i.view IN ('PA', 'AP')",
@@ -98,7 +98,7 @@ _Query = tuple[str, list[Any]]
 
 
 def _where(selection: Selection) -> _Query:
-    source, frontal = selection.image_source, _FRONTAL.get(selection.image_source, "1")
+    source, frontal = selection.image_source, FRONTAL.get(selection.image_source, "1")
     where, parameters = f"{OWN_IMAGES.replace('image.', 'i.').replace('?1', '?')} AND {frontal}", [source] * 3
     if "all" in selection.splits:
         return where, parameters
