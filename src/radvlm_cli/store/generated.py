@@ -112,7 +112,7 @@ def study_items(store: Store, source: str, ids: Sequence[int]) -> Iterator[Study
         "AND q.item = r.study_id ORDER BY j.key"
     )
     for row in _pages(store, sql, ids):
-        yield StudyItem(*row[:4], Known(*row[4:]))
+        yield StudyItem._make((*row[:4], Known._make(row[4:])))
 
 
 def dialogue_images(store: Store, source: str, kind: str, splits: Sequence[str]) -> Iterator[tuple[int, str]]:
@@ -147,7 +147,7 @@ def image_items(store: Store, source: str, kind: str, ids: Sequence[int]) -> Ite
         "ORDER BY j.key"
     )
     for row in _pages(store, sql, ids, source, kind):
-        yield ImageItem(*row[:8], Known(*row[8:]))
+        yield ImageItem._make((*row[:8], Known._make(row[8:])))
 
 
 def _pages(store: Store, sql: str, ids: Sequence[int], *before: str) -> Iterator[tuple[Any, ...]]:
