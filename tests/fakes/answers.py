@@ -1,0 +1,25 @@
+"""What the fake server says: a function of the request alone."""
+
+from __future__ import annotations
+
+import json
+from hashlib import sha256
+from typing import Any
+
+
+def echo(body: dict[str, Any]) -> str:
+    """The last message, as a curated report."""
+    return json.dumps({"nothing_left": False, "text": body["messages"][-1]["content"]})
+
+
+def by_rules(body: dict[str, Any]) -> str:
+    """Answer a curation as the rules would; one in ten first answers is left as it was asked, to be repaired."""
+    from radvlm_cli.language.rewrite import without_comparisons
+
+    asked = [message["content"] for message in body["messages"] if message["role"] == "user"]
+    repairing = body["messages"][-2]["role"] == "assistant" and "not right yet" in body["messages"][-1]["content"]
+    report = asked[-2] if repairing else asked[-1]
+    if not repairing and sha256(report.encode()).digest()[0] < 26:
+        return json.dumps({"nothing_left": False, "text": f"{report} Unchanged since the prior study."})
+    curated = without_comparisons(report)
+    return json.dumps({"nothing_left": not curated, "text": curated})
