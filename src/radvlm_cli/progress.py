@@ -22,6 +22,9 @@ class Progress(Protocol):
     def advance(self, count: int = 1) -> None:
         """Count items of the current task as finished."""
 
+    def status(self, text: str) -> None:
+        """Say how the current task is going; replaces what was said before."""
+
     def note(self, message: str) -> None:
         """Say one line that stays on the screen."""
 
@@ -35,6 +38,8 @@ class Silent:
     def start(self, task: str, total: int | None = None) -> None: ...
 
     def advance(self, count: int = 1) -> None: ...
+
+    def status(self, text: str) -> None: ...
 
     def note(self, message: str) -> None: ...
 

@@ -73,6 +73,7 @@ def live_progress() -> Iterator[Progress]:
         MofNCompleteColumn(),
         rate,
         TimeRemainingColumn(),
+        TextColumn("{task.fields[status]}"),
         console=console,
         transient=True,
     ) as bar:
@@ -92,13 +93,18 @@ class LiveProgress:
         if self._task is not None:
             self._bar.remove_task(self._task)
         self._clock = _Clock()
-        self._task = self._bar.add_task(task, total=total, rate="")
+        self._task = self._bar.add_task(task, total=total, rate="", status="")
 
     def advance(self, count: int = 1) -> None:
         """Count finished items."""
         if self._task is not None:
             self._clock.count += count
             self._bar.update(self._task, advance=count, rate=self._clock.rate())
+
+    def status(self, text: str) -> None:
+        """Show how it is going, behind the bar."""
+        if self._task is not None:
+            self._bar.update(self._task, status=text)
 
     def note(self, message: str) -> None:
         """Print a line above the bar."""
@@ -117,10 +123,11 @@ class PlainProgress:
         self._total: int | None = None
         self._clock = _Clock()
         self._said = 0.0
+        self._status = ""
 
     def start(self, task: str, total: int | None = None) -> None:
         """Begin a task."""
-        self._task, self._total = task, total
+        self._task, self._total, self._status = task, total, ""
         self._clock = _Clock()
         self._said = time.monotonic()
         say(task if total is None else f"{task} ({total:,})")
@@ -132,8 +139,12 @@ class PlainProgress:
         if now - self._said >= _PLAIN_LINE_EVERY_S:
             self._said = now
             of = "" if self._total is None else f" of {self._total:,}"
-            eta = self._clock.eta(self._total)
-            say(f"{self._task}: {self._clock.count:,}{of}, {self._clock.rate()}{eta}")
+            how = self._status or f"{self._clock.rate()}{self._clock.eta(self._total)}"
+            say(f"{self._task}: {self._clock.count:,}{of}, {how}")
+
+    def status(self, text: str) -> None:
+        """Say this with the next line."""
+        self._status = text
 
     def note(self, message: str) -> None:
         """Print a line."""

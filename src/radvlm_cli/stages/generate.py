@@ -98,7 +98,8 @@ class Generated(NamedTuple):
 
 def prompt_for(task: Task, writer: Writer, attempt: int = 0) -> Prompt:
     """The prompt of a task; another attempt has another seed, and so other keys."""
-    assert writer.endpoint is not None and writer.endpoint.model is not None
+    assert writer.endpoint is not None
+    assert writer.endpoint.model is not None
     parameters = dict(writer.parameters)
     if attempt:
         parameters |= {"seed": attempt, "temperature": _RETRY_TEMPERATURE}
@@ -273,7 +274,8 @@ class _Job:
             await places.acquire()
             hand = asyncio.create_task(self._one(engine, group, found))
             hands.add(hand)
-            hand.add_done_callback(lambda done: (hands.discard(done), places.release()))
+            hand.add_done_callback(hands.discard)
+            hand.add_done_callback(lambda _hand: places.release())
         while hands:
             await asyncio.wait(hands)
         if self._errors:
@@ -294,8 +296,8 @@ class _Job:
             return
         _count(self.items, written)
         self._judged += 1
-        self._run.progress.advance()
         self._run.progress.status(self._status(engine))
+        self._run.progress.advance()
 
     async def _written(self, engine: Engine, item: Item) -> Written | None:
         """Make the calls about an item; None if the job was ended before they were all made."""
