@@ -76,7 +76,8 @@ INNOCENT: tuple[str, ...] = (
     rf" (?:in|de)creased(?! {_LATER})",
     rf"there (?:is|are)(?: \w+){{0,2}}? increased(?! {_PLACE}*{_ABNORMAL}| size| extent| {_LATER})",
     r"(?:degenerative|arthritic|arthropathic|atherosclerotic|emphysematous|chronic|fibrotic|cystic|senescent|postsurgical"
-    r"|post-?operative|postop|inflammatory|osseous|bony|granulomatous)(?:(?: |-)(?!no |without |any )\w+){0,2} changes?(?! (?:from|since))",
+    r"|post-?operative|postop|inflammatory|osseous|bony|granulomatous)"
+    r"(?:(?: |-)(?!no |without |any )\w+){0,2} changes?(?! (?:from|since))",
     r"(?:postsurgical|postoperative|post-operative) changes? from",
     r"(?:compared|relative|comparison) (?:to|with) (?:the )?"
     rf"(?:right|left|contralateral|opposite|other|remain\w+|rest|adjacent)(?! (?:\w+ )?{_STUDY})",
