@@ -5,6 +5,7 @@
 | folder of the datasets | --data-dir | DATA_DIR | data_dir |
 | folder of files made by prepare | --derived-dir | RADVLM_DERIVED_DIR | derived_dir |
 | the store | --store | RADVLM_STORE | store |
+| the LLM provider keeps nothing | --confirm-zero-retention | RADVLM_CONFIRM_ZERO_RETENTION | confirm_zero_retention |
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from radvlm_cli.errors import ConfigError
 FILE = Path("radvlm.toml")
 _HINT = f"Mend or remove it: {FILE} in this folder"
 _KEYS = {"data_dir": "DATA_DIR", "derived_dir": "RADVLM_DERIVED_DIR", "store": "RADVLM_STORE"}
+_CONSENT = ("confirm_zero_retention", "RADVLM_CONFIRM_ZERO_RETENTION")
 
 
 class Settings(NamedTuple):
@@ -60,6 +62,15 @@ def load_settings(
     return Settings(home, found["derived_dir"], place)
 
 
+def zero_retention_confirmed(option: bool) -> bool:
+    """Whether the user confirmed, here or in a setting, that the LLM provider keeps nothing."""
+    key, variable = _CONSENT
+    said = os.environ.get(variable) or _read_file().get(key, "")
+    if said.casefold() not in ("", "0", "1", "true", "false", "yes", "no"):
+        raise ConfigError(f"{variable} or {key} is {said!r}, neither yes nor no.", f"export {variable}=1")
+    return option or said.casefold() in ("1", "true", "yes")
+
+
 def _read_file() -> dict[str, str]:
     if not FILE.is_file():
         return {}
@@ -67,7 +78,8 @@ def _read_file() -> dict[str, str]:
         content = tomllib.loads(FILE.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{FILE} is not valid TOML: {error}.", _HINT) from error
-    unknown = sorted(set(content) - set(_KEYS))
+    known = (*_KEYS, _CONSENT[0])
+    unknown = sorted(set(content) - set(known))
     if unknown:
-        raise ConfigError(f"{FILE}: unknown setting {unknown[0]!r}; known are {', '.join(_KEYS)}.", _HINT)
+        raise ConfigError(f"{FILE}: unknown setting {unknown[0]!r}; known are {', '.join(known)}.", _HINT)
     return {key: str(value) for key, value in content.items()}

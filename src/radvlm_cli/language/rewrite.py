@@ -42,7 +42,7 @@ _HOW = (
     r"|appreciably"
     r"|been|since|perhaps|unchanged|interval|the) )*"
 )
-_NOTABLE = r"(?:(?:significant|appreciable|definite|substantial|interval|acute|gross) )*"
+_NOTABLE = r"(?:(?:significant|appreciable|definite|substantial|interval|acute|gross|apparent|some|mild|moderate|slight|minimal) )*"
 _SAME = r"(?:unchanged|unaltered|stable|similar|the same|persistent|changed)"
 _CHANGED = (
     rf"(?:{_SAME}|new|increas(?:ed|ing)|decreas(?:ed|ing)|improved|improving|worsened|worsening|worse|better"
@@ -51,7 +51,7 @@ _CHANGED = (
     r"|repositioned|in (?:an? )?(?:unchanged|stable|similar|same) (?:position|location|alignment|configuration)s?)"
 )
 _RESPECT = (
-    r"(?: in (?:its |the |their )?(?:overall )?(?:size|appearance|position|extent|configuration|contours?|number"
+    r"(?: in (?:its |the |their )?(?:overall )?(?:size|appearance|density|opacity|position|extent|configuration|contours?|number"
     r"|alignment"
     r"|severity|degree|location|caliber|conspicuity|prominence|placement)(?:(?:,| and|/| or) ?(?:size|appearance"
     r"|contours?|number"
@@ -85,15 +85,13 @@ def _rule(pattern: str, replacement: str = "") -> _Rule:
 _PHRASES = (
     # a look that is told from another study's is a change
     _rule(
-        rf"\b(in|de)creased?\b(?=[^,;.]*,? (?:since|from|compared (?:to|with)|than|in comparison (?:to"
-        rf"|with)) {_OTHER})",
-        r"\1creasing",
+        rf"\b(in|de)creased\b(?=[^,;.]*,? (?:since|from|than|(?:in )?compar\w+ (?:to|with)) {_OTHER})", r"\1creasing"
     ),
-    _rule(r"\binterval (in|de)creased?\b", r"\1creasing"),
+    _rule(r"\binterval (in|de)creased\b", r"\1creasing"),
     # nothing but the change is denied
     _rule(
-        rf"\b(?:there (?:is|has been) )?no {_NOTABLE}change in (?:the )?(?:(?:size"
-        rf"|appearance) of (?:the )?)?",
+        rf"\b(?:there (?:is|has been) )?no {_NOTABLE}change (?!or |and |from |since |to |compared )(?:in )?(?:the )?"
+        r"(?:(?:size|appearance) of (?:the )?)?",
         "unchanged ",
     ),
     _rule(rf"\b(no|without) {_NOTABLE}interval change,? (?:or )?(?!in |of |from |since |to )(?=\w)", r"\1 "),
@@ -123,6 +121,9 @@ _PHRASES = (
         r"|alignment)s?\b"
     ),
     _rule(rf"\b(?:{_SAME})[ -](?:appearance|appearing|position(?:ing)?|configuration|size|course) of (?:the |an? )?"),
+    _rule(rf",? (?:which|that) (?:is|are|appears?) {_HOW}{_CHANGED}{_RESPECT}(?=[,;.]|$)"),
+    _rule(rf"\b(?:is|are|appears?) {_HOW}{_SAME}{_RESPECT} (?:and|but),? (?=(?:is|are|appears?|has|have) )"),
+    _rule(rf"(?<=\w) {_SAME}{_RESPECT} and (?=within |normal)", " "),
     _rule(rf"\b(is|are|appears?) {_HOW}{_SAME}{_RESPECT} (?:and|but),? (?=\w)", r"\1 "),
     _rule(rf"(?:,| and| but) {_HOW}{_SAME}{_RESPECT}(?=[,;.]|$| with| without)"),
     _rule(r"\b(?:,? (?:and|or)|,) (?:significant )?interval change(?=[,;.]|$)"),
@@ -142,7 +143,7 @@ _PERSISTS = re.compile(
     r"(?P<what>.+?) (?:persists?|remains?|continues?)(?P<where> (?:in|at|within|over) .+)?", re.IGNORECASE
 )
 _EVENT = re.compile(
-    rf"(?:there (?:has|have|is|are)(?: been)? )?{_HOW}(?:development|placement|insertion|appearance|increase|worsening"
+    rf"(?:there (?:has|have|is|are)(?: been)? )?{_HOW}{_NOTABLE}{_HOW}(?:development|placement|insertion|appearance|increase|worsening"
     r"|enlargement|progression|decrease|reduction)(?: in| of)(?: size| extent| number)?(?: of| in)? (?P<what>.+)",
     re.IGNORECASE,
 )
@@ -171,7 +172,7 @@ _DANGLING = re.compile(
     re.IGNORECASE,
 )
 _SAYS = re.compile(
-    r"effusion|pneumothora|hydropneumo|opaci|consolidat|atelecta|edema|congest|cardiomegal|enlarg|nodul|mass"
+    r"effusion|volume loss|pneumothora|hydropneumo|opaci|consolidat|atelecta|edema|congest|cardiomegal|enlarg|nodul|mass"
     r"|lesion|granulom"
     r"|infiltrat|pneumon|fractur|deformit|scoliosis|kypho|curvature|emphysem|hyperinfl|hyperexpan|copd|fibro|scar"
     r"|thicken|blunt"
@@ -238,11 +239,12 @@ def _rejoined(body: str) -> str:
     first, *rest = _CLAUSE.split(body)
     said, denied, orphaned = "", False, False
     for link, clause in [("", first), *zip(rest[::2], rest[1::2], strict=True)]:
-        own_verb = bool(_VERB.search(clause) or _DENIAL.search(clause))
-        if orphaned and (_DEPENDENT.match(clause) or (denied and not own_verb)):
+        on_its_own = bool(_VERB.search(clause) or _DENIAL.search(clause))
+        if orphaned and (_DEPENDENT.match(clause) or (denied and not on_its_own)):
             continue
-        denied = bool(_DENIAL.search(clause)) or (denied and not own_verb)
+        denied = denied and not on_its_own
         present = _clause_in_the_present(clause, denied=denied)
+        denied = denied or bool(_DENIAL.search(clause))
         orphaned = not present
         if present:
             said += (link if said else "") + present
@@ -250,6 +252,7 @@ def _rejoined(body: str) -> str:
 
 
 def _clause_in_the_present(clause: str, *, denied: bool) -> str:
+    """Rewrite a clause, blank where nothing is left; `denied`: the clause before it denies, and this one goes on."""
     if not comparisons(clause):
         return "" if _DANGLING.search(clause) else clause
     present = "" if denied else _being_there(clause)
@@ -262,6 +265,8 @@ def _being_there(clause: str) -> str:
     """`The effusion has increased` -> `There is an effusion`; blank where that can't be said."""
     if event := _EVENT.fullmatch(clause):
         what = event["what"]
+        if _DENIAL.search(clause[: event.start("what")]):
+            return ""
         return _there(what, "") if clause.lower().startswith("there") else _ARTICLE.sub(r"\2", what, count=1)
     if change := _CHANGE.fullmatch(clause) or _PERSISTS.fullmatch(clause):
         return _there(change["what"], change["where"] or "")
@@ -273,13 +278,13 @@ def _there(what: str, where: str) -> str:
     match = _ARTICLE.fullmatch(what)
     article, name = (match[1] or "", match[2]) if match else ("", what)
     head = _AFTER_NOUN.split(name, maxsplit=1)[0]
-    if _ANATOMY.search(head) or not _SAYS.search(head) or comparisons(what):
+    if _ANATOMY.search(head) or not _SAYS.search(head) or _DENIAL.search(head) or comparisons(what):
         return ""
     name = name[0].lower() + name[1:] if name[1:2].islower() else name
     plural = bool(re.search(r"(?:[^sui]s|ses|thoraces)$| and ", head, re.IGNORECASE))
     counted = not plural and bool(_COUNTED.fullmatch(head.split()[-1]))
     article = f"{article.lower()} " if article.lower() in ("a", "an") else "a " if counted else ""
-    return _articles(f"There {'are' if plural else 'is'} {article}{name}{where}")
+    return _with_articles(f"There {'are' if plural else 'is'} {article}{name}{where}")
 
 
 def _without_adjectives(clause: str, *, denied: bool) -> str:
@@ -287,16 +292,16 @@ def _without_adjectives(clause: str, *, denied: bool) -> str:
     clause = _TRAILING.sub("", clause)
     for mention in reversed(comparisons(clause)):
         adjective = _ADJECTIVE.match(clause, mention.start)
-        if not adjective or (denied and _UNSAFE_DENIED.match(adjective[0])):
+        before = clause[: mention.start]
+        if not adjective or ((denied or _DENIAL.search(before)) and _UNSAFE_DENIED.match(adjective[0])):
             return clause
-        before = _ADVERBS.sub("", clause[: mention.start])
-        clause = _JOINT.sub(r"\1", before + clause[adjective.end() :])
-    return _articles(clause)
+        clause = _JOINT.sub(r"\1", _ADVERBS.sub("", before) + clause[adjective.end() :])
+    return _with_articles(clause)
 
 
-def _articles(text: str) -> str:
+def _with_articles(text: str) -> str:
     text = re.sub(r"\b([Aa])n (?=[b-gi-tv-z])", r"\1 ", text)
-    return re.sub(r"\b([Aa]) (?=[aeio]|un(?!i))", r"\1n ", text)
+    return re.sub(r"\b([Aa]) (?=[aeio]|u(?!ni|s|t))", r"\1n ", text)
 
 
 def _finished(sentence: str) -> str:

@@ -128,7 +128,7 @@ FAMILIES: dict[str, tuple[str, ...]] = {
         r"deteriorat\w+",
     ),
     "increased": (
-        r"(?:has|have|is|are|appears?)(?: \w+){0,2} increased",
+        r"(?:has|have|is|are|appears?)(?: \w+ly| also| again| been| not)* increased",
         r"increased?(?: \w+){0,3}? (?:since|from|compared|in (?:size|extent|number|severity|degree|volume|amount))",
         r"increased? (?:in )?(?:size|number|extent)",
         r"increas(?:ing|ingly|es)",

@@ -15,7 +15,7 @@ from radvlm_cli.errors import DataError
 from radvlm_cli.records import Split
 from radvlm_cli.sources.layout import Layout
 
-_WITH_REPORTS = ("mimic", "chexpert-plus")
+_WITH_REPORTS = ("mimic", "chexpert-plus", "openi")
 _WITH_CONVERSATIONS = ("mimic", "padchest-gr")
 _FILTERED = ("filtered_reports", "filtered_reports_test")
 _SPLITS: dict[str, Split] = {
@@ -86,8 +86,8 @@ def conversations(layout: Layout) -> Iterator[GeneratedFile]:
 
 
 def _study_of(stem: str, source: str) -> str | None:
-    """`53862424` or `s53862424` is a MIMIC-CXR study, `train_patient1_study2` one of CheXpert Plus; else None."""
-    if source == "mimic":
+    """`53862424` or `s53862424` is a study of MIMIC-CXR, `train_patient1_study2` of CheXpert Plus, `1` of Open-i."""
+    if source in ("mimic", "openi"):
         study = stem.removeprefix("s")
         return study if study.isdigit() else None
     parts = stem.split("_")

@@ -11,6 +11,7 @@ import json
 import os
 from collections.abc import Callable, Iterable, Iterator
 from hashlib import sha256
+from itertools import count
 from typing import Any, NamedTuple
 
 from radvlm_cli.errors import DataError
@@ -128,17 +129,14 @@ def _adopt_kind(run: Run, layout: Layout, files: Iterable[GeneratedFile], kind: 
     with run.store.write() as connection:  # files that were no good are looked at again, if they are there
         connection.exec_driver_sql(_CLEAR_SQL, (layout.info.name, f"{kind.artifact}s"))
     known = dict(_known_files(run, layout, kind))
-    next_id = (run.store.value("SELECT max(id) FROM artifact") or 0) + 1
+    ours = _our_files(run, layout, kind)
     begun = False
-    for batch in batched(_fresh(files, known), _BATCH):
+    for batch in batched(_fresh((file for file in files if file.path not in ours), known), _BATCH):
         if not begun:
             run.progress.start(f"{layout.info.name}: adopting {kind.title}")
             begun = True
         run.stop.check()
-        ids = list(range(next_id, next_id + len(batch)))
-        next_id += len(batch)
-        with_ids = [(file, before.id if before else fresh) for (file, before), fresh in zip(batch, ids, strict=True)]
-        _adopt_batch(run, layout, kind, with_ids)
+        _adopt_batch(run, layout, kind, batch)
         run.progress.advance(len(batch))
     if known:
         _forget(run, kind, [before.id for before in known.values()])
@@ -150,6 +148,14 @@ def _fresh(files: Iterable[GeneratedFile], known: dict[str, _Known]) -> Iterator
         before = known.pop(file.path, None)
         if before is None or before[1:] != (file.bytes, file.mtime_ns):
             yield file, before
+
+
+def _our_files(run: Run, layout: Layout, kind: _Kind) -> set[str]:
+    """The files that this program wrote from its own texts, where those lie among the datasets: not to be adopted."""
+    if layout.derived_dir != layout.data_dir:
+        return set()
+    sql = "SELECT path FROM artifact WHERE root = 'derived' AND kind = ? AND origin = 'written'"
+    return {path for (path,) in run.store.rows(sql, (kind.artifact,))}
 
 
 def _known_files(run: Run, layout: Layout, kind: _Kind) -> Iterator[tuple[str, _Known]]:
@@ -175,19 +181,26 @@ def _forget(run: Run, kind: _Kind, ids: list[int]) -> None:
         connection.exec_driver_sql("DROP TABLE gone")
 
 
-def _adopt_batch(run: Run, layout: Layout, kind: _Kind, files: list[tuple[GeneratedFile, int]]) -> None:
+def _adopt_batch(run: Run, layout: Layout, kind: _Kind, files: list[tuple[GeneratedFile, _Known | None]]) -> None:
     name, step, root = layout.info.name, f"{kind.artifact}s", f"{layout.data_dir}/"
-    artifacts, rows, failures, failed = [], [], [], []
-    for file, row_id in files:
+    good: list[tuple[GeneratedFile, _Known | None, tuple[Any, ...], str]] = []
+    failures, failed = [], []
+    for file, before in files:
         try:
             content = _read(root + file.path)
-            rows.append((*kind.row(file, _text(content)), row_id, run.id))
-            digest = sha256(content).hexdigest()
-            artifacts.append((row_id, file.path, kind.artifact, digest, file.bytes, file.mtime_ns, run.id))
+            good.append((file, before, kind.row(file, _text(content)), sha256(content).hexdigest()))
         except (OSError, ValueError, DataError) as error:
             failures.append((name, step, file.path, "failed", _reason(error), run.id))
-            failed.append(row_id)
+            if before is not None:
+                failed.append(before.id)
     with run.store.write() as connection:
+        # Ids are given out inside the transaction: another stage may be writing files of its own.
+        fresh = count(int(connection.exec_driver_sql("SELECT coalesce(max(id), 0) + 1 FROM artifact").scalar() or 1))
+        artifacts, rows = [], []
+        for file, before, row, digest in good:
+            row_id = before.id if before is not None else next(fresh)
+            artifacts.append((row_id, file.path, kind.artifact, digest, file.bytes, file.mtime_ns, run.id))
+            rows.append((*row, row_id, run.id))
         execute_many(connection, _ARTIFACT_SQL, artifacts)
         execute_many(connection, kind.insert, rows)
         execute_many(connection, OUTCOME_SQL, failures)
