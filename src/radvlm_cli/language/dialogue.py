@@ -52,8 +52,8 @@ _VIEWS = {
     "AP_horizontal": "a supine anteroposterior (AP)",
 }
 _FILLERS = (
-    ("Is this enough to make a diagnosis?", "No. An image is one part of it; a physician has to judge it with the rest."),
-    ("Should I be worried?", "I can only tell what is visible here; what it means for the patient is for a physician to say."),
+    ("Is this enough for a diagnosis?", "No. An image is one part of it; a physician has to judge it with the rest."),
+    ("Should I be worried?", "I can only tell what is visible; what it means is for a physician to say."),
     ("Can you see the whole chest?", "I can speak of what is visible on this image, and not of what lies outside it."),
     ("Is this a chest X-ray at all?", "Yes, it is a chest X-ray."),
     ("Thank you, that helps.", "You are welcome."),

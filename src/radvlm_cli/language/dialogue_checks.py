@@ -19,7 +19,7 @@ _REPORT = re.compile(
 _MARKUP = re.compile(r"<image>|```|<\|[^|>]*\|>|\*\*|</?\w+>", re.IGNORECASE)
 _BOX = re.compile(r"\[\s*(-?\d*\.?\d+(?:\s*,\s*-?\d*\.?\d+)*)\s*\]")
 _PLACE = re.compile(
-    r"\b(?:where|locat\w+|point|show|position\w*|mark\w*|outline|box\w*|coordinates?|which (?:part|side|area|region|lung)"
+    r"\b(?:where|locat\w+|point|show|position\w*|mark\w*|outline|box\w*|coordinates?|which (?:part|side|area|lung)"
     r"|place|indicate|highlight|find|region|area|see (?:it|that|this))\b",
     re.IGNORECASE,
 )
