@@ -9,7 +9,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from radvlm_cli import __version__
-from radvlm_cli.commands import build, db, demo, doctor, prepare
+from radvlm_cli.commands import build, converse, curate, db, demo, doctor, prepare
 from radvlm_cli.errors import Interrupted, RadvlmError
 
 app = typer.Typer(
@@ -20,6 +20,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("prepare")(prepare.prepare)
+app.command("curate")(curate.curate)
+app.command("converse")(converse.converse)
 app.command("build")(build.build)
 app.command("demo")(demo.demo)
 app.command("doctor")(doctor.doctor)

@@ -161,9 +161,11 @@ async def _served_model(endpoint: Endpoint) -> str:
 
     try:
         timeout = aiohttp.ClientTimeout(total=30)
-        async with aiohttp.ClientSession(headers=endpoint.headers, timeout=timeout) as session:
-            async with session.get(f"{endpoint.base_url}/models", allow_redirects=False) as response:
-                document = await response.json(content_type=None)
+        async with (
+            aiohttp.ClientSession(headers=endpoint.headers, timeout=timeout) as session,
+            session.get(f"{endpoint.base_url}/models", allow_redirects=False) as response,
+        ):
+            document = await response.json(content_type=None)
         names = [str(model["id"]) for model in document["data"]]
     except (aiohttp.ClientError, OSError, TimeoutError, ValueError, KeyError, TypeError) as error:
         raise RadvlmError(

@@ -1,0 +1,223 @@
+"""What `radvlm curate` and `radvlm converse` do alike: from their options to a job, and its result on the screen."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import typer
+
+from radvlm_cli.commands.output import print_json, print_table, say
+from radvlm_cli.commands.running import stage_run
+from radvlm_cli.config import Settings, zero_retention_confirmed
+from radvlm_cli.errors import ConfigError, StoreError
+
+if TYPE_CHECKING:
+    from radvlm_cli.stages.generate import Selection, Writer
+    from radvlm_cli.stages.writing import Choice, Job
+
+
+class Wishes(NamedTuple):
+    """The options of both commands, as given."""
+
+    source: list[str]
+    split: list[str]
+    choice: dict[str, Any]
+    pace: dict[str, Any]
+    price: str | None
+    max_cost: float | None
+    poll: float
+    limit: int | None
+    no_files: bool
+    show: bool
+    retry: bool
+    accept: list[str]
+    edit: str | None
+    text: Path | None
+    resume: bool
+    dry_run: bool
+    as_json: bool
+    allow_network_store: bool
+
+
+def check_sources(stage: str, wanted: list[str], known: tuple[str, ...]) -> list[str]:
+    """The sources, `all` spelled out; ConfigError for one that the stage does not know."""
+    for name in wanted:
+        if name not in (*known, "all"):
+            raise ConfigError(
+                f"{stage} has no source {name!r}; it has {', '.join(known)}, and all.", f"--source {known[0]}"
+            )
+    return [name for name in known if name in wanted or "all" in wanted]
+
+
+def carry_out(stage: str, wishes: Wishes, settings: Settings) -> None:
+    """Show, review, estimate or write, as wished."""
+    if not settings.store.exists():
+        raise StoreError(f"There is no store at {settings.store}.", "radvlm prepare --source all --data-dir PATH")
+    if wishes.show:
+        _show(stage, wishes, settings)
+    elif wishes.accept or wishes.edit:
+        _review(stage, wishes, settings)
+    else:
+        _write(stage, wishes, settings)
+
+
+def _show(stage: str, wishes: Wishes, settings: Settings) -> None:
+    from radvlm_cli.stages.quarantine import list_quarantined
+    from radvlm_cli.store.engine import open_store
+
+    with open_store(settings.store, create=False, allow_network=wishes.allow_network_store) as store:
+        rows = list_quarantined(store, stage, wishes.source)
+    if wishes.as_json:
+        print_json(rows)
+        return
+    for row in rows:
+        print(f"{row['source']} {row['item']} ({row['step']}, by {row['origin']}): {row['words'] or row['reason']}")
+        print(f"    {row['candidate'] or '(no text)'}\n")
+    say(
+        f"{len(rows):,} quarantined."
+        + (f" radvlm {stage} --source ... --accept ID, --edit ID, or --retry failed" if rows else "")
+    )
+
+
+def _review(stage: str, wishes: Wishes, settings: Settings) -> None:
+    from radvlm_cli.stages.quarantine import accept, candidate_of, edit
+
+    arguments = {"source": wishes.source, "accept": wishes.accept, "edit": wishes.edit}
+    with stage_run(stage, arguments, settings, resume=False, allow_network=wishes.allow_network_store) as run:
+        for item in wishes.accept:
+            accept(run, stage, wishes.source, item)
+            say(f"{item}: accepted.")
+        if wishes.edit:
+            before = candidate_of(run.store, stage, wishes.source, wishes.edit)
+            text = _read(wishes.text) if wishes.text else typer.edit(before or "\n")
+            if text is None:
+                raise ConfigError("The text was not saved; nothing is changed.", "--text FILE takes it from a file")
+            edit(run, stage, wishes.source, wishes.edit, text)
+            say(f"{wishes.edit}: edited.")
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} cannot be read: {type(error).__name__}.", "--text FILE") from error
+
+
+def _write(stage: str, wishes: Wishes, settings: Settings) -> None:
+    from radvlm_cli.stages.generate import Options, Selection
+    from radvlm_cli.stages.writing import Choice, choose_writer, price_of
+
+    zero_retention = zero_retention_confirmed(bool(wishes.choice["zero_retention"]))
+    choice = Choice(**{**wishes.choice, "zero_retention": zero_retention})
+    writer = choose_writer(stage, choice, wishes.source)
+    selection = Selection(wishes.retry, wishes.limit if stage == "curate" else None)
+    price = price_of(writer, wishes.price, wishes.max_cost)
+    if wishes.dry_run:
+        _estimate(stage, wishes, settings, writer, selection, price)
+        return
+    options = Options(**wishes.pace, max_cost=wishes.max_cost, price=price)
+    arguments = _arguments(wishes, writer, choice)
+    with stage_run(stage, arguments, settings, resume=wishes.resume, allow_network=wishes.allow_network_store) as run:
+        jobs = _run(stage, run, wishes, settings, writer, selection, options, choice.batch)
+        failed = run.failed_items
+    _print(stage, jobs, wishes, settings)
+    if failed:
+        raise typer.Exit(4)
+
+
+def _run(
+    stage: str,
+    run: Any,
+    wishes: Wishes,
+    settings: Settings,
+    writer: Writer,
+    selection: Selection,
+    options: Any,
+    batch: bool,
+) -> list[Job]:
+    from radvlm_cli.stages.batches import BatchWay
+    from radvlm_cli.stages.generate import write_by_model
+    from radvlm_cli.stages.writing import make_tasks, write_all
+
+    way: Any = None
+    if writer.endpoint is not None:
+        way = BatchWay(wishes.poll) if batch else write_by_model
+    return write_all(
+        run,
+        make_tasks(stage, run.store, wishes.source, wishes.split, wishes.limit),
+        writer,
+        selection,
+        options,
+        by_model=way,
+        data_dir=settings.data(),
+        derived_dir=settings.derived(),
+        files=not wishes.no_files,
+    )
+
+
+def _arguments(wishes: Wishes, writer: Writer, choice: Choice) -> dict[str, Any]:
+    """What decides a run: pace and budget do not, and a run may go on with others."""
+    endpoint = writer.endpoint
+    return {
+        "source": wishes.source,
+        "split": wishes.split,
+        "writer": writer.origin,
+        "model": endpoint.model if endpoint else None,
+        "host": endpoint.host if endpoint else None,
+        "parameters": writer.parameters,
+        "confirmed_zero_retention": choice.zero_retention,
+        "confirmed_batch_retention": choice.batch_retention,
+        "batch": choice.batch,
+        "limit": wishes.limit,
+        "retry": wishes.retry,
+        "files": not wishes.no_files,
+    }
+
+
+def _estimate(stage: str, wishes: Wishes, settings: Settings, writer: Writer, selection: Selection, price: Any) -> None:
+    from radvlm_cli.llm.pricing import table_date
+    from radvlm_cli.stages.estimate import estimate, rows
+    from radvlm_cli.stages.writing import make_tasks
+    from radvlm_cli.store.engine import open_store
+
+    with open_store(settings.store, create=False, allow_network=wishes.allow_network_store) as store:
+        tasks = make_tasks(stage, store, wishes.source, wishes.split, wishes.limit)
+        if writer.endpoint is None:
+            say("--provider rules makes no calls and costs nothing.")
+            found = [{"source": task.source, "items": task.count(), "calls": 0} for task in tasks]
+        else:
+            found = rows([estimate(store, task, writer, selection, price) for task in tasks])
+    if wishes.as_json:
+        print_json(found)
+        return
+    print_table(found, title=f"radvlm {stage} would ask:")
+    if writer.endpoint is not None and price is None:
+        say(f"No price is known for {writer.endpoint.model}: --price IN,CACHED,OUT")
+    elif writer.endpoint is not None and not writer.endpoint.local:
+        say(f"Prices of {table_date()}, without prompt-cache discounts; repairs are counted once there is experience.")
+
+
+def _print(stage: str, jobs: list[Job], wishes: Wishes, settings: Settings) -> None:
+    rows = [_row(job) for job in jobs]
+    meters = [job.generated.meter for job in jobs if job.generated.meter is not None]
+    spent = sum(meter.spent for meter in meters[-1:])  # each meter begins with what the run had spent before
+    if wishes.as_json:
+        print_json({"jobs": rows, "dollars": spent if meters else 0.0})
+    else:
+        print_table(rows, title=f"radvlm {stage}", spare=("throttled", "retries", "calls known"))
+        if meters and meters[-1].price is not None:
+            left = (
+                "" if wishes.max_cost is None else f" of ${wishes.max_cost:,.2f}, ${wishes.max_cost - spent:,.2f} left"
+            )
+            say(f"Spent ${spent:,.2f}{left}.")
+    if any(job.generated.items["quarantined"] for job in jobs):
+        sources = " ".join(f"--source {name}" for name in wishes.source)
+        place = f"--store {shlex.quote(str(settings.store))}"
+        say(f"Some texts did not pass the checks; look at them: radvlm {stage} {sources} {place} --show failed")
+
+
+def _row(job: Job) -> dict[str, Any]:
+    counts = {name: value or None for name, value in job.generated.counts().items()}
+    return {"source": job.source, **counts, "files": job.files or None}
