@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import shlex
+import subprocess
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import typer
@@ -91,11 +94,20 @@ def _review(stage: str, wishes: Wishes, settings: Settings) -> None:
             say(f"{item}: accepted.")
         if wishes.edit:
             before = candidate_of(run.store, stage, wishes.source, wishes.edit)
-            text = _read(wishes.text) if wishes.text else typer.edit(before or "\n")
-            if text is None:
-                raise ConfigError("The text was not saved; nothing is changed.", "--text FILE takes it from a file")
+            text = _read(wishes.text) if wishes.text else _edited(before)
             edit(run, stage, wishes.source, wishes.edit, text)
             say(f"{wishes.edit}: edited.")
+
+
+def _edited(before: str) -> str:
+    """The text as the user leaves it in $EDITOR."""
+    editor = os.environ.get("VISUAL") or os.environ.get("EDITOR") or "vi"
+    with TemporaryDirectory() as folder:  # 0700: nobody else reads along
+        path = Path(folder) / "text.txt"
+        path.write_text(before, encoding="utf-8")
+        if subprocess.run([*shlex.split(editor), str(path)], check=False).returncode != 0:
+            raise ConfigError(f"{editor} did not end well; nothing is changed.", "--text FILE takes it from a file")
+        return _read(path)
 
 
 def _read(path: Path) -> str:

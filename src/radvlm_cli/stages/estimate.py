@@ -103,7 +103,8 @@ def _experience(store: Store, prompt_name: str) -> _Experience:
     """How long answers were so far, and how many items needed a second one."""
     sql = (
         "SELECT asked, output_tokens FROM llm_call JOIN prompt ON prompt.id = llm_call.prompt_id "
-        "WHERE prompt.name = ? AND llm_call.status = 'ok' AND output_tokens IS NOT NULL ORDER BY llm_call.id DESC LIMIT ?"
+        "WHERE prompt.name = ? AND llm_call.status = 'ok' AND output_tokens IS NOT NULL "
+        "ORDER BY llm_call.id DESC LIMIT ?"
     )
     past = [(len(asked_messages(asked)), output) for asked, output in store.rows(sql, (prompt_name, _LOOKED_AT))]
     firsts = sum(1 for messages, _output in past if messages == 1)

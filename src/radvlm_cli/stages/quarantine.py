@@ -66,11 +66,14 @@ def _find(store: Store, stage: str, sources: list[str], item: str) -> tuple[str,
         raise DataError(f"{item} is not quarantined.", f"radvlm {stage} --source {sources[0]} --show failed")
     if len(found) > 1:
         raise DataError(f"{item} is quarantined for several sources.", f"--source {found[0][0]}")
-    return found[0]  # type: ignore[return-value]
+    return found[0]
 
 
 def _keep(run: Run, stage: str, source: str, step: str, item: str, content: str, origin: str, how: str) -> None:
-    sql = "SELECT q.key, c.key FROM quarantine q LEFT JOIN llm_call c ON c.id = q.call_id WHERE stage=? AND subject=? AND step=? AND item=?"
+    sql = (
+        "SELECT q.key, c.key FROM quarantine q LEFT JOIN llm_call c ON c.id = q.call_id "
+        "WHERE stage=? AND subject=? AND step=? AND item=?"
+    )
     where = (stage, source, step, item)
     key, call = next(run.store.rows(sql, where))
     with run.store.write() as connection:
