@@ -1,115 +1,247 @@
-"""What a report says is there, is not there, or may be there: concepts with clause-scoped negation and doubt."""
+"""What a report says is there, is not there, or may be there: concepts, with clause-scoped negation and doubt."""
 
 from __future__ import annotations
 
 import re
-from functools import lru_cache
-from typing import Literal, NamedTuple
-
-from radvlm_cli.language.lexicon import CONCEPTS, IS_A, NORMAL
-from radvlm_cli.language.sentences import split_sentences
+from collections.abc import Iterable, Iterator, Mapping
+from functools import cache, lru_cache
+from importlib.resources import files
+from itertools import chain
+from string import ascii_lowercase, ascii_uppercase
+from typing import Any, Literal, NamedTuple
 
 Polarity = Literal["present", "absent", "uncertain"]
+Side = Literal["left", "right"]
 
 
 class Finding(NamedTuple):
     """One mention of a concept."""
 
     concept: str
-    """A key of lexicon.CONCEPTS, or `clear lungs`, `normal bones`, `normal chest`."""
+    """As in findings.yaml: `effusion`, `clear lungs`."""
     polarity: Polarity
-    words: str
-
-
-def _pattern(alternatives: tuple[str, ...]) -> str:
-    return "|".join(alternatives).replace(" ", r"\s+")
-
-
-_CONCEPTS = {
-    concept: re.compile(rf"(?<![a-z])(?:{_pattern(words)})(?![a-z])", re.I) for concept, words in CONCEPTS.items()
-}
-_NORMAL = [
-    (concept, re.compile(rf"(?<![a-z])(?:{_pattern(words)})(?![a-z])", re.I)) for concept, words in NORMAL.values()
-]
-_SELF_STATED = {concept for concept, _words in NORMAL.values() if concept not in CONCEPTS}
-_CLAUSE = re.compile(
-    r"[;:]|,?\s+(?:but|however|although|though|while|whereas|except(?: for)?|aside from|other than|apart from"
-    r"|which|with)\s+|,\s+(?:and\s+)?(?=(?:there|the|this|a|an|mild|moderate|small|large|left|right|bilateral)\s)",
-    re.I,
-)
-_NEGATION = re.compile(
-    r"\b(?:no|not|without|negative for|free of|clear of|absen(?:t|ce of)|neither|nor|denies|rather than|ruled? out|"
-    r"exclud(?:e|es|ed)|lack of|fails to|never|none|resolved|resolution of)\b",
-    re.I,
-)
-_NOT_NEGATION = re.compile(
-    r"\b(?:cannot|can not|can't|could not|not)\s+(?:be\s+)?(?:entirely\s+|completely\s+)?"
-    r"(?:exclude|excluded|ruled? out)\b"
-    r"|\bno(?:t)?\s+(?:significant\s+|definite\s+)?change\b|\bnot only\b|\bnot\s+(?:well|fully|completely)\b",
-    re.I,
-)
-_DOUBT = re.compile(
-    r"\b(?:possibl[ey]|probabl[ey]|may|might|could|cannot|can not|can't|likely|suggest\w*|suspicio\w+|suspect\w*|"
-    r"question\w*|versus|vs|concern\w*|consider|differential|consistent with|compatible with|represent\w*|equivocal|"
-    r"exclude[ds]?|rule out|if|evaluat\w+|assess\w*|apparent|presum\w+)\b",
-    re.I,
-)
-_ENDS_NEGATION = re.compile(r"\b(?:is|are|was|were|has|have|seen|noted|present|there)\b", re.I)
-_NEGATED_AFTER = re.compile(
-    r"^[^.;]{0,40}?\b(?:is|are|was|were|has been|have been)\s+(?:not\s+(?:seen|identified|present|visuali[sz]ed|"
-    r"evident|appreciated|demonstrated)|absent|excluded|ruled out|resolved)",
-    re.I,
-)
+    start: int
+    end: int
+    sides: frozenset[Side] = frozenset()
+    """The sides that its clause names; empty where none is named."""
 
 
 def findings(text: str) -> list[Finding]:
-    """Every mention of a concept, sentence by sentence."""
-    return [finding for sentence in split_sentences(text) for finding in _in_sentence(sentence)]
-
-
-@lru_cache(maxsize=50_000)  # reports say the same things, and a curated text the same as its source
-def _in_sentence(sentence: str) -> tuple[Finding, ...]:
-    found = [
-        Finding(concept, _normal(concept), m[0]) for concept, pattern in _NORMAL for m in pattern.finditer(sentence)
+    """List the mentions of findings, normal states and devices, in order."""
+    return [
+        finding._replace(start=stretch.start() + finding.start, end=stretch.start() + finding.end)
+        for stretch in _STRETCH.finditer(text)
+        for finding in _in_stretch(stretch[0])
     ]
-    for clause in _clauses(sentence):
-        for concept, pattern in _CONCEPTS.items():
-            for match in pattern.finditer(clause):
-                found.append(Finding(concept, _polarity(clause, match.start(), match.end()), match[0]))
-    return tuple(found)
 
 
-def _normal(concept: str) -> Polarity:
-    return "present" if concept in _SELF_STATED else "absent"
+def narrower(concept: str) -> frozenset[str]:
+    """The concept and all that it is the wider word for: `opacity` for `pneumonia`."""
+    return _lexicon().narrower.get(concept, frozenset((concept,)))
 
 
-def _clauses(sentence: str) -> list[str]:
-    """The parts of a sentence over which a negation reaches; a list after `no` stays together."""
-    parts, start = [], 0
-    for cut in _CLAUSE.finditer(sentence):
-        parts.append(sentence[start : cut.start()])
-        start = cut.start() + (1 if cut[0][0] in ",;:" else 0)
-    parts.append(sentence[start:])
-    return parts
+def denied_by(state: str) -> tuple[str, ...]:
+    """What a normal state denies: `clear lungs` denies `opacity`."""
+    return _lexicon().entails.get(state, ())
 
 
-def _polarity(clause: str, start: int, end: int) -> Polarity:
-    before = clause[:start]
-    hidden = _NOT_NEGATION.sub(lambda m: " " * len(m[0]), clause)
-    negations = list(_NEGATION.finditer(hidden[:start]))
-    if negations and not _ENDS_NEGATION.search(before[negations[-1].end() :]):
+_LOWER = str.maketrans(ascii_uppercase, ascii_lowercase)
+"""str.lower may change the length of a text."""
+_STOP = r"(?:[.!?](?!\d)|[;:]|\n\s*\n|\n\s*[-*\u2022]\s|,\s+(?=(?i:and\s+)?(?i:the|there|this|these|an?)\s))"
+"""What ends a clause: punctuation, a bullet, a comma before what sounds like a new sentence."""
+_STRETCH = re.compile(rf"[^\W\d_](?:(?!{_STOP}).)*", re.DOTALL)
+_WORD = re.compile(r"[a-z]+")
+
+_BLANK = r"[\s'-]+"
+_COPULA = r"(?:is|are|was|were|be|appears?|remains?|looks?|demonstrates?|shows?|has|have)\b"
+_NO_GAP = rf"(?:{_COPULA}|(?:with|without|no|but|there|which|however|except)\b)"
+_GAP = rf"(?:{_BLANK}(?!{_NO_GAP})\w+){{0,3}}?{_BLANK}"
+_SUBJECT_REST = rf"(?:,?{_BLANK}(?!{_NO_GAP})\w+){{0,8}}?"
+_ADVERBS = (
+    r"(?:\w+ly|not|at|within|in|of|the|overall|stable|unchanged|otherwise|still|again|both|also|and|well|all|quite|very"
+    r"|midline|size|contour|borderline|top|somewhat|upper)\b"
+)
+_IS = rf"{_SUBJECT_REST}(?:,?{_BLANK}{_COPULA}(?:{_BLANK}{_ADVERBS}){{0,5}}?)?,?{_BLANK}"
+_OF = rf"(?:{_BLANK}(?!{_NO_GAP})\w+){{0,5}}?{_BLANK}(?!\w+(?:{_BLANK}\w+){{0,2}}?{_BLANK}{_COPULA})"
+_NOT_WITHIN = re.compile(r"\b(?:not|nor|neither|never)\b")
+_DOUBT_WITHIN = re.compile(r"\b(?:may|might|could|possibly|probably|likely|borderline|top|upper)\b")
+
+_OPPOSITE: dict[Polarity, Polarity] = {"present": "absent", "absent": "present", "uncertain": "uncertain"}
+
+
+class _Term(NamedTuple):
+    kind: str
+    """`concept`, `denial`, or the name of a cue."""
+    concept: str
+    phrase: str
+
+    @property
+    def predicates(self) -> bool:
+        """Whether it leads from a subject to what is said of it, or back; its words may belong to other terms too."""
+        return "=" in self.phrase or "+" in self.phrase
+
+
+class _Event(NamedTuple):
+    kind: str
+    concept: str
+    start: int
+    end: int
+    polarity: Polarity | None = None
+    """Where the words themselves decide it."""
+
+
+class _Clause:
+    """The stretch of text over which a negation, a doubt and a side reach."""
+
+    def __init__(self) -> None:
+        self._found: list[Finding] = []
+        self._polarity: Polarity = "present"
+        self._sides: set[Side] = set()
+
+    def hear(self, event: _Event) -> None:
+        match event.kind:
+            case "concept" | "denial":
+                polarity = event.polarity or self._polarity
+                said = _OPPOSITE[polarity] if event.kind == "denial" else polarity
+                self._found.append(Finding(event.concept, said, event.start, event.end))
+            case "negation":
+                self._polarity = "absent"
+            case "doubt" if self._polarity == "present":
+                self._polarity = "uncertain"
+            case "verb" if self._polarity == "absent":  # `No effusion is seen and the heart ...`
+                self._polarity = "present"
+            case "negated":
+                self._found = [f._replace(polarity="absent") for f in self._found]
+            case "doubted":
+                self._found = [_doubted(f) for f in self._found]
+            case "left" | "right" as side:
+                self._sides.add(side)
+            case "both":
+                self._sides |= {"left", "right"}
+
+    def findings(self) -> list[Finding]:
+        sides = frozenset(self._sides)
+        return [finding._replace(sides=sides) for finding in self._found]
+
+
+def _doubted(finding: Finding) -> Finding:
+    return finding._replace(polarity="uncertain") if finding.polarity == "present" else finding
+
+
+@lru_cache(maxsize=10_000)  # reports say the same things, and a text the same as its source
+def _in_stretch(words: str) -> tuple[Finding, ...]:
+    found: list[Finding] = []
+    clause = _Clause()
+    for event in _events(words.translate(_LOWER)):
+        if event.kind == "end":
+            found += clause.findings()
+            clause = _Clause()
+        else:
+            clause.hear(event)
+    return (*found, *clause.findings())
+
+
+def _events(text: str) -> Iterator[_Event]:
+    """Go through the words once; what starts with none of the lexicon's first words costs two look-ups."""
+    terms, predicates = _lexicon().terms, _lexicon().predicates
+    taken = 0
+    for token in _WORD.finditer(text):
+        start, word = token.start(), token[0]
+        for term, pattern in predicates.get(word, ()):
+            if match := pattern.match(text, token.end()):
+                yield _Event(term.kind, term.concept, start, match.end(), _polarity_within(match[0]))
+        if start >= taken and (choice := terms.get(word)) and (match := choice.pattern.match(text, token.end())):
+            term = choice.terms[(match.lastindex or 1) - 1]
+            taken = match.end()
+            yield _Event(term.kind, term.concept, start, taken)
+
+
+def _polarity_within(words: str) -> Polarity:
+    if _NOT_WITHIN.search(words):
         return "absent"
-    if _NEGATED_AFTER.match(hidden[end:]):
-        return "absent"
-    return "uncertain" if _DOUBT.search(clause) else "present"
+    return "uncertain" if _DOUBT_WITHIN.search(words) else "present"
 
 
-def acceptable(concept: str) -> frozenset[str]:
-    """The concept and those that a faithful paraphrase may put in its place, either way."""
-    return _ACCEPTABLE[concept]
+class _Choice(NamedTuple):
+    """Terms that start with the same word; the empty group that took part tells which one matched."""
+
+    pattern: re.Pattern[str]
+    terms: tuple[_Term, ...]
 
 
-_ACCEPTABLE = {
-    concept: frozenset((concept, *IS_A.get(concept, ()), *(narrow for narrow, wide in IS_A.items() if concept in wide)))
-    for concept in (*CONCEPTS, *_SELF_STATED)
-}
+class _Lexicon(NamedTuple):
+    terms: Mapping[str, _Choice]
+    """First word -> terms, of which the longest counts."""
+    predicates: Mapping[str, list[tuple[_Term, re.Pattern[str]]]]
+    """First word -> terms with `=`, of which all count."""
+    narrower: Mapping[str, frozenset[str]]
+    entails: Mapping[str, tuple[str, ...]]
+
+
+@cache
+def _lexicon() -> _Lexicon:
+    import yaml  # here: the commands that read no report start without it
+
+    table: dict[str, Any] = yaml.safe_load(files(__package__).joinpath("findings.yaml").read_text(encoding="utf-8"))
+    by_word: dict[str, list[tuple[_Term, str]]] = {}
+    for term in _terms(table):
+        for word, rest in _spelled_out(term.phrase):
+            by_word.setdefault(word, []).append((term, rest))
+    choices, predicates = {}, {}
+    for word, pairs in by_word.items():
+        if plain := [(term, rest) for term, rest in pairs if not term.predicates]:
+            choices[word] = _choice(plain)
+        if predicate := [(term, re.compile(rest)) for term, rest in pairs if term.predicates]:
+            predicates[word] = predicate
+    wider = {concept: _closure(concept, table["is_a"]) for concept in table["is_a"]}
+    return _Lexicon(choices, predicates, wider, {state: tuple(denied) for state, denied in table["entails"].items()})
+
+
+def _terms(table: Mapping[str, Any]) -> Iterator[_Term]:
+    named = chain(
+        (("concept", name, phrases) for name, phrases in table["concepts"].items()),
+        (("denial", name, phrases) for name, phrases in table["denials"].items()),
+        ((cue, "", phrases) for cue, phrases in table["cues"].items()),
+    )
+    return (_Term(kind, name, phrase) for kind, name, phrases in named for phrase in phrases)
+
+
+def _choice(pairs: Iterable[tuple[_Term, str]]) -> _Choice:
+    ordered = sorted(pairs, key=lambda pair: -len(pair[0].phrase))
+    return _Choice(re.compile("|".join(f"{rest}()" for _, rest in ordered)), tuple(term for term, _ in ordered))
+
+
+def _spelled_out(phrase: str) -> Iterator[tuple[str, str]]:
+    """Each word that a phrase may start with, and the pattern of what follows it."""
+    first, _, rest = phrase.partition(") ") if phrase.startswith("(") else phrase.partition(" ")
+    for word in first.strip("()").split("|"):
+        head, _, tail = word.partition(" ")
+        words = f"{tail} {rest}".strip()
+        if words:
+            yield head, _pattern(words) + _END
+        else:
+            yield from ((form, _END) for form in _plurals(head))
+
+
+_END = r"(?![a-z])"
+
+
+def _pattern(words: str) -> str:
+    *others, last = re.split(r" (?![^(]*\))", words)
+    last = re.sub(r"y(?=$|[|)])", "(?:y|ies)", last) + "(?:s|es)?"
+    pattern = " " + " ".join((*others, last)).replace("(", "(?:").replace("(?:?:", "(?:")
+    return pattern.replace(" ~ ", _GAP).replace(" = ", _IS).replace(" + ", _OF).replace(" ", _BLANK)
+
+
+def _plurals(word: str) -> tuple[str, ...]:
+    return (word, f"{word}s", f"{word}es", f"{word.removesuffix('y')}ies")
+
+
+def _closure(concept: str, is_a: Mapping[str, list[str]]) -> frozenset[str]:
+    """All that a concept is the wider word for, over any number of steps."""
+    below, open_ends = {concept}, [concept]
+    while open_ends:
+        new = [c for c in is_a.get(open_ends.pop(), ()) if c not in below]
+        below.update(new)
+        open_ends += new
+    return frozenset(below)

@@ -1,4 +1,4 @@
-"""What a curated report must not do: compare, invent, drop all, or talk about itself."""
+"""What a text made from a report must not do: compare, say what the report doesn't, or talk about itself."""
 
 from __future__ import annotations
 
@@ -6,83 +6,111 @@ import re
 from collections.abc import Iterable, Iterator
 
 from radvlm_cli.language import Fault
-from radvlm_cli.language.findings import acceptable, findings
+from radvlm_cli.language.findings import Finding, denied_by, findings, narrower
 from radvlm_cli.language.meta import meta_text
 from radvlm_cli.language.temporal import comparisons
 
 _LONGER = 1.2
 _SLACK = 40
 """Characters that a short text may grow by."""
-_MEASURE = re.compile(r"(\d+(?:\.\d+)?)\s*-?\s*(mm|cm|millimeters?|centimeters?|degrees?|%)", re.I)
+_MEASURE = re.compile(
+    r"(?P<numbers>\d+(?:\.\d+)?(?:\s*(?:x|by|to|-)\s*\d+(?:\.\d+)?)*)\s*-?\s*"
+    r"(?P<unit>mm|cm|millimet(?:er|re)s?|centimet(?:er|re)s?|degrees?|%|percent)(?!\w)",
+    re.IGNORECASE,
+)
+_NUMBER = re.compile(r"\d+(?:\.\d+)?")
+_BOTH = r"bilateral(?:ly)?|both|bi-?(?:basilar|basal|apical|hilar)"
 _SIDES = {
-    "left": re.compile(r"\bleft\b", re.I),
-    "right": re.compile(r"\bright\b", re.I),
+    "left": re.compile(r"\bleft(?:ward)?\b", re.IGNORECASE),
+    "right": re.compile(r"\bright(?:ward)?\b", re.IGNORECASE),
+    "both": re.compile(rf"\b(?:{_BOTH})\b", re.IGNORECASE),
 }
-_BOTH = re.compile(r"\b(?:bilateral(?:ly)?|both|bi-?(?:basilar|basal|apical|hilar|basal)|bibasilar)\b", re.I)
-_PLURAL = re.compile(r"\b(?:lungs|bases|apices|effusions|hemithoraces|hila|angles|spaces|diaphragms)\b", re.I)
-"""Both sides without the word."""
+_PAIRED = re.compile(
+    rf"\b(?:{_BOTH}|lungs|bases|apices|effusions|hemithoraces|hila|angles|sulci|pleural spaces|(?:hemi)?diaphragms)\b",
+    re.IGNORECASE,
+)
+"""Both sides, whether or not it says so."""
+_STATE = re.compile(r"\b(?:normal|unremarkable|clear|intact|negative|abnormal)\b", re.IGNORECASE)
 
 
 def report_faults(text: str, source: str) -> list[Fault]:
-    """What is wrong with a curated text, given the report that it was made from."""
+    """List what is wrong with a text that was made from a report by taking the comparisons out."""
     if not text.strip():
         return [Fault("the text is empty", "")]
     return list(_faults(text, source))
 
 
-def has_content(text: str) -> bool:
-    """Whether a text says of anything that it is there, is normal or is not there."""
-    return bool(findings(text))
+def unsupported(text: str, source: str) -> list[Fault]:
+    """List what a text says that its source doesn't: findings, denials, measurements, sides."""
+    return [*_findings(text, source), *_measures(text, source), *_sides(text, source)]
+
+
+def has_content(source: str) -> bool:
+    """Whether a report says of anything that it is there, is normal, or isn't there."""
+    return bool(findings(source) or _STATE.search(source))
 
 
 def _faults(text: str, source: str) -> Iterator[Fault]:
     if left := comparisons(text):
         yield Fault("comparison language is left", _listed(text[m.start : m.end] for m in left))
-    yield from _inventions(text, source)
+    yield from unsupported(text, source)
     if words := [word for word in meta_text(text) if word.casefold() not in source.casefold()]:
         yield Fault("words that are not report text", _listed(words))
     if len(text) > _LONGER * len(source) + _SLACK:
         yield Fault("longer than the source", "")
 
 
-def _inventions(text: str, source: str) -> Iterator[Fault]:
-    said: dict[str, set[str]] = {}
-    for finding in findings(source):
-        for concept in acceptable(finding.concept):
-            said.setdefault(concept, set()).add(finding.polarity)
-    new, denied = [], []
+def _findings(text: str, source: str) -> Iterator[Fault]:
+    said = findings(source)
+    asserted, denied, misplaced = [], [], []
     for finding in findings(text):
-        polarities = said.get(finding.concept, set())
+        words = text[finding.start : finding.end]
         if finding.polarity == "absent":
-            if not polarities & {"absent", "uncertain"}:
-                denied.append(finding.words)
-        elif not polarities & {"present", "uncertain"}:
-            new.append(finding.words)
-    if new:
-        yield Fault("a finding that the source does not have", _listed(new))
+            if not any(_denies(other, finding.concept) for other in said):
+                denied.append(words)
+        elif not (grounds := [f for f in said if f.polarity != "absent" and f.concept in narrower(finding.concept)]):
+            asserted.append(words)
+        elif all(f.sides for f in grounds) and not finding.sides <= frozenset().union(*(f.sides for f in grounds)):
+            misplaced.append(words)
+    if asserted:
+        yield Fault("a finding that the source does not have", _listed(asserted))
     if denied:
         yield Fault("a denial that the source does not have", _listed(denied))
-    if numbers := [
-        m[0] for m in _MEASURE.finditer(text) if _measure(m) not in set(map(_measure, _MEASURE.finditer(source)))
-    ]:
-        yield Fault("a measurement that the source does not have", _listed(numbers))
-    sides = [side for side, words in _SIDES.items() if words.search(text) and not _has_side(source, side)]
-    if _BOTH.search(text) and not _speaks_of_both(source):
-        sides.append("bilateral")
-    if sides:
-        yield Fault("a side that the source does not have", _listed(sides))
+    if misplaced:
+        yield Fault("a finding on a side where the source does not have it", _listed(misplaced))
 
 
-def _measure(match: re.Match[str]) -> tuple[float, str]:
-    return float(match[1]), match[2].casefold()[0]
+def _denies(finding: Finding, concept: str) -> bool:
+    """Whether it denies the concept, or one that includes it, or is in doubt about it."""
+    if finding.polarity == "uncertain":
+        return finding.concept == concept
+    if finding.polarity == "absent":
+        return concept in narrower(finding.concept)
+    return any(concept in narrower(denied) for denied in denied_by(finding.concept))
+
+
+def _measures(text: str, source: str) -> Iterator[Fault]:
+    known = {measure for match in _MEASURE.finditer(source) for measure in _values(match)}
+    if new := [match[0] for match in _MEASURE.finditer(text) if not known.issuperset(_values(match))]:
+        yield Fault("a measurement that the source does not have", _listed(new))
+
+
+def _values(match: re.Match[str]) -> set[tuple[float, str]]:
+    """The numbers before a unit, lengths in millimetres: 1.2 x 3 cm and 12 mm x 30 mm are the same."""
+    unit = {"p": "%"}.get(match["unit"][0].lower(), match["unit"][0].lower())
+    scale, unit = (10, "m") if unit == "c" else (1, unit)
+    return {(round(float(number) * scale, 3), unit) for number in _NUMBER.findall(match["numbers"])}
+
+
+def _sides(text: str, source: str) -> Iterator[Fault]:
+    if new := [side for side, pattern in _SIDES.items() if pattern.search(text) and not _has_side(source, side)]:
+        yield Fault("a side that the source does not have", ", ".join(new))
 
 
 def _has_side(source: str, side: str) -> bool:
-    return bool(_SIDES[side].search(source) or _BOTH.search(source))
-
-
-def _speaks_of_both(source: str) -> bool:
-    return bool(_BOTH.search(source) or _PLURAL.search(source) or all(side.search(source) for side in _SIDES.values()))
+    if side == "both":
+        return bool(_PAIRED.search(source)) or (_has_side(source, "left") and _has_side(source, "right"))
+    return bool(_SIDES[side].search(source) or _SIDES["both"].search(source))
 
 
 def _listed(words: Iterable[str]) -> str:
