@@ -53,13 +53,13 @@ _STRETCH = re.compile(rf"[^\W\d_](?:(?!{_STOP}).)*", re.DOTALL)
 _WORD = re.compile(r"[a-z]+")
 
 _BLANK = r"[\s'-]+"
-_COPULA = r"(?:is|are|was|were|be|appears?|remains?|looks?|demonstrates?|shows?|has|have)\b"
+_COPULA = r"(?:is|are|was|were|be|appears?|remains?|looks?|demonstrates?|shows?|has|have|becomes?)\b"
 _NO_GAP = rf"(?:{_COPULA}|(?:with|without|no|but|there|which|however|except)\b)"
 _GAP = rf"(?:{_BLANK}(?!{_NO_GAP})\w+){{0,3}}?{_BLANK}"
 _SUBJECT_REST = rf"(?:,?{_BLANK}(?!{_NO_GAP})\w+){{0,8}}?"
 _ADVERBS = (
     r"(?:\w+ly|not|at|within|in|of|the|overall|stable|unchanged|otherwise|still|again|both|also|and|well|all|quite|very"
-    r"|midline|size|contour|borderline|top|somewhat|upper)\b"
+    r"|to|be|midline|size|contour|borderline|top|somewhat|upper|expanded|inflated|aerated)\b"
 )
 _IS = rf"{_SUBJECT_REST}(?:,?{_BLANK}{_COPULA}(?:{_BLANK}{_ADVERBS}){{0,5}}?)?,?{_BLANK}"
 _OF = rf"(?:{_BLANK}(?!{_NO_GAP})\w+){{0,5}}?{_BLANK}(?!\w+(?:{_BLANK}\w+){{0,2}}?{_BLANK}{_COPULA})"

@@ -1,29 +1,35 @@
-"""Words that a model puts around a report instead of writing it."""
+"""Words that a language model puts around a report instead of writing the report."""
 
 from __future__ import annotations
 
 import re
 
-_META = re.compile(
-    "|".join(
-        (
-            r"```|<\|[^|>]*\|>|\*\*|^\s*#{1,6}\s|[{}]|</?\w+>",
-            r"\bas an (?:ai|language model|assistant)\b",
-            r"\b(?:sure|certainly|of course)[!,]",
-            r"\bhere(?: is|'s| are) (?:the|your|a|an)\b",
-            r"\b(?:i|we)(?:'ve| have)? (?:removed|edited|rewrote|rewritten|revised|omitted|deleted)\b",
-            r"\b(?:edited|revised|rewritten|cleaned|curated|modified|corrected|original|given|provided)"
-            r" (?:chest x-ray )?(?:report|text|findings)\b",
-            r"^\s*(?:note|explanation|output|answer|text|report)\s*:",
-            r"\breferences? to (?:prior|previous|earlier|other)\b",
-            r"\bnothing_left\b|\bjson\b|\bthe (?:user|prompt|instructions?)\b",
-            r"\bi (?:cannot|can't|am unable|apologi[sz]e)\b|\bplease (?:provide|let me)\b",
-        )
-    ),
-    re.IGNORECASE | re.MULTILINE,
+_DONE = r"(?:removed|edited|rewrote|rewritten|revised|omitted|deleted|excluded|kept|replaced|rephrased|converted)"
+_NEW = r"(?:edited|revised|rewritten|cleaned|curated|modified|corrected|updated|filtered|original)"
+_REPORT = r"(?:(?:chest |radiology |x-ray )*(?:report|text|findings|impression|version|sentences?|section|passage))"
+_COMPARED = r"(?:comparisons?|references?|mentions?|sentences?|phrases?)"
+
+_MARKS = r"```\w*|<\|[^|>\n]*\|?>|\*\*|__\w+__|^[ \t]*\#{1,6}[ \t]|[{}]|</?[a-z]+/?>|\[/?inst\]|\\n|\"(?:text|report)\""
+_WORDS = (
+    # the assistant speaks
+    r"as an? (?:ai|large language model|language model|(?:helpful )?assistant)\b",
+    r"(?:sure|certainly|of course|absolutely|okay)[!,.:]",
+    rf"here(?: is|'s|\u2019s| are) (?:the|your|a|an|my)\b(?: {_NEW})?(?: {_REPORT})?",
+    rf"(?:i|we)(?:'ve|\u2019ve| have)?(?: also)? {_DONE}\b",
+    r"i(?:'m|\u2019m| am)? (?:cannot|can't|can\u2019t|unable|sorry|apologi[sz]e|hope)\b",
+    r"(?:please provide|let me know)\b",
+    # it speaks about the text
+    rf"{_NEW} {_REPORT}\b",
+    rf"(?:the|this|your) (?:given|provided|input) {_REPORT}\b",
+    r"(?:note|explanation|output|answer|response|text|report|result|changes(?: made)?)[ \t]*:",
+    rf"{_COMPARED} (?:to|of) (?:any |the |a )?(?:prior|previous|earlier|other|comparison)\b",
+    rf"{_COMPARED} (?:to [\w ]{{1,30}} )?(?:was|were|has been|have been) {_DONE}\b",
+    r"the (?:user|prompt|instructions?|task|guidelines)\b",
+    r"nothing_left\b|json\b",
 )
+_META = re.compile(rf"{_MARKS}|\b(?:{'|'.join(_WORDS)})", re.IGNORECASE | re.MULTILINE)
 
 
 def meta_text(text: str) -> list[str]:
-    """The words of a text that are about the text, not about the patient."""
+    """List the words of a text that are about the text, not about the patient."""
     return [match[0].strip() for match in _META.finditer(text)]

@@ -16,7 +16,7 @@ import orjson
 from radvlm_cli.llm import Answer
 from radvlm_cli.llm.breaker import EndpointError
 from radvlm_cli.llm.endpoint import Endpoint
-from radvlm_cli.llm.replies import read_completion, read_error
+from radvlm_cli.llm.replies import Respell, read_completion, read_error
 
 INTENT = "radvlm"
 """Name of our id in a batch's metadata."""
@@ -89,16 +89,21 @@ class Provider:
                 found[str(intent)] = _remote(batch)
         return found
 
-    def answers(self, remote: Remote) -> Iterator[tuple[str, Answer]]:
+    def answers(self, remote: Remote) -> Iterator[tuple[str, Answer | Respell]]:
         """What came back, by custom_id: from the output file and from the error file, in no order."""
         for file_id in (remote.output_file, remote.error_file):
             if file_id is None:
                 continue
-            content = self._ask(lambda file_id=file_id: self._client.files.content(file_id)).content  # type: ignore[misc]
+            content = self._ask(lambda file_id=file_id: self._client.files.content(file_id)).content
             for line in content.splitlines():
                 read = _read_line(line)
                 if read is not None:
                     yield read
+
+    def files_named(self, names: Sequence[str]) -> list[str]:
+        """Ids of files that were uploaded under one of these names."""
+        wanted = set(names)
+        return [str(file.id) for file in self._ask(lambda: list(self._client.files.list())) if file.filename in wanted]
 
     def delete(self, file_ids: Sequence[str | None]) -> None:
         """Delete files; one that is gone already is no error."""
@@ -106,7 +111,7 @@ class Provider:
             if file_id is None:
                 continue
             try:
-                self._ask(lambda file_id=file_id: self._client.files.delete(file_id))  # type: ignore[misc]
+                self._ask(lambda file_id=file_id: self._client.files.delete(file_id))
             except EndpointError as error:
                 if not isinstance(error.__cause__, openai.NotFoundError):
                     raise
@@ -134,7 +139,7 @@ def request_line(custom_id: str, body: dict[str, Any]) -> bytes:
     return orjson.dumps(line) + b"\n"
 
 
-def _read_line(line: bytes) -> tuple[str, Answer] | None:
+def _read_line(line: bytes) -> tuple[str, Answer | Respell] | None:
     """One answer; None for a line that tells of none (a server error: to be asked again)."""
     try:
         document = orjson.loads(line)
@@ -148,7 +153,8 @@ def _read_line(line: bytes) -> tuple[str, Answer] | None:
         answer = read_completion(body)
         return None if answer is None else (custom_id, answer._replace(tier="batch"))
     if status in (400, 413, 422):
-        return custom_id, read_error(status, body)._replace(tier="batch")
+        outcome = read_error(status, body)
+        return custom_id, outcome if isinstance(outcome, Respell) else outcome._replace(tier="batch")
     return None
 
 

@@ -92,12 +92,12 @@ def read_completion(document: Any) -> Answer | None:
     )
 
 
-def read_error(status: int, document: Any) -> Answer:
+def read_error(status: int, document: Any) -> Answer | Respell:
     """Read an error document that is an outcome of its request, also one from a batch file."""
     error = _error_from(document)
-    told = f"HTTP {status}{''.join(f' {part}' for part in (error.code, error.kind) if part)}"
-    answer = _read_refusal(status, error, told)
-    return answer if isinstance(answer, Answer) else Answer("rejected", error=told, http_status=status)
+    return _read_refusal(
+        status, error, f"HTTP {status}{''.join(f' {part}' for part in (error.code, error.kind) if part)}"
+    )
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:

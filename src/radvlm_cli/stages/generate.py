@@ -153,8 +153,8 @@ def write_by_rules(run: Run, task: Task, selection: Selection) -> Generated:
         by_sql: dict[str, list[Any]] = {}
         for found in batch:
             if found is not None:
-                written = Written(_without_text(task, found.item) or task.by_rules(found.item), None, False)
-                _count(items, written)
+                written = Written(without_text(task, found.item) or task.by_rules(found.item), None, False)
+                count_verdict(items, written)
                 for sql, row in statements(task, found.item, written, origin="rules", key=found.key, run=run.id):
                     by_sql.setdefault(sql, []).append(row)
         with run.store.write() as connection:
@@ -294,14 +294,14 @@ class _Job:
             self._errors.append(error)
             engine.limiter.close(error)
             return
-        _count(self.items, written)
+        count_verdict(self.items, written)
         self._judged += 1
         self._run.progress.status(self._status(engine))
         self._run.progress.advance()
 
     async def _written(self, engine: Engine, item: Item) -> Written | None:
         """Make the calls about an item; None if the job was ended before they were all made."""
-        if nothing := _without_text(self._task, item):
+        if nothing := without_text(self._task, item):
             return Written(nothing, None, False)
         steps = converse_with(self._task, item, self._prompt(item.known.attempt))
         request = next(steps)
@@ -344,14 +344,15 @@ class _Job:
         self._run.tally(f"{self._task.source} {self._task.step}", Generated(self.items, self.meter).counts())
 
 
-def _without_text(task: Task, item: Item) -> Nothing | None:
+def without_text(task: Task, item: Item) -> Nothing | None:
     """Nothing is asked about an item of which there is nothing to tell."""
     from radvlm_cli.stages.curate import NO_TEXT
 
     return None if item.message else Nothing(NO_TEXT if task.stage == "curate" else "the image has nothing to tell of")
 
 
-def _count(items: Counter[str], written: Written) -> None:
+def count_verdict(items: Counter[str], written: Written) -> None:
+    """Count how an item came out."""
     verdict = written.verdict
     if isinstance(verdict, Accepted):
         items["written"] += 1
