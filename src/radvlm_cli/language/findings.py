@@ -29,9 +29,9 @@ class Finding(NamedTuple):
 def findings(text: str) -> list[Finding]:
     """List the mentions of findings, normal states and devices, in order."""
     return [
-        finding._replace(start=stretch.start() + finding.start, end=stretch.start() + finding.end)
-        for stretch in _STRETCH.finditer(text)
-        for finding in _in_stretch(stretch[0])
+        finding._replace(start=start + finding.start, end=start + finding.end)
+        for start, words in _stretches(text)
+        for finding in _in_stretch(words)
     ]
 
 
@@ -47,9 +47,12 @@ def denied_by(state: str) -> tuple[str, ...]:
 
 _LOWER = str.maketrans(ascii_uppercase, ascii_lowercase)
 """str.lower may change the length of a text."""
-_STOP = r"(?:[.!?](?!\d)|[;:]|\n\s*\n|\n\s*[-*\u2022]\s|,\s+(?=(?i:and\s+)?(?i:the|there|this|these|an?)\s))"
-"""What ends a clause: punctuation, a bullet, a comma before what sounds like a new sentence."""
-_STRETCH = re.compile(rf"[^\W\d_](?:(?!{_STOP}).)*", re.DOTALL)
+_NAMED = r"(?:Kerley|Swan|Hickman|Broviac|Groshong|Dobb?hoff|Bochdalek|Morgagni|Harrington|Schmorl|Port)"
+_STOP = re.compile(
+    r"[.!?](?!\d)|[;:]|\n\s*\n|\n\s*[-*\u2022]\s|,\s+(?=(?i:and\s+)?(?i:the|there|this|these|an?)\s)"
+    rf"|\s+(?=(?!{_NAMED})[A-Z][a-z]+\s+[a-z])"
+)
+"""What ends a clause: punctuation, a bullet; a comma, or a capital, where a new sentence seems to start without one."""
 _WORD = re.compile(r"[a-z]+")
 
 _BLANK = r"[\s'-]+"
@@ -126,6 +129,15 @@ class _Clause:
 
 def _doubted(finding: Finding) -> Finding:
     return finding._replace(polarity="uncertain") if finding.polarity == "present" else finding
+
+
+def _stretches(text: str) -> Iterator[tuple[int, str]]:
+    """Cut at the stops: where a part starts, and the part."""
+    start = 0
+    for stop in _STOP.finditer(text):
+        yield start, text[start : stop.start()]
+        start = stop.end()
+    yield start, text[start:]
 
 
 @lru_cache(maxsize=10_000)  # reports say the same things, and a text the same as its source

@@ -22,7 +22,7 @@ _WORDS = (
     rf"{_NEW} {_REPORT}\b",
     rf"(?:the|this|your) (?:given|provided|input) {_REPORT}\b",
     r"(?:note|explanation|output|answer|response|text|report|result|changes(?: made)?)[ \t]*:",
-    rf"{_COMPARED} (?:to|of) (?:any |the |a )?(?:prior|previous|earlier|other|comparison)\b",
+    r"(?:references?|mentions?) (?:to|of) (?:any |the |a )?(?:prior|previous|earlier|other|comparison)\b",
     rf"{_COMPARED} (?:to [\w ]{{1,30}} )?(?:was|were|has been|have been) {_DONE}\b",
     r"the (?:user|prompt|instructions?|task|guidelines)\b",
     r"nothing_left\b|json\b",

@@ -14,7 +14,6 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
-from radvlm_cli.errors import RadvlmError
 from radvlm_cli.llm import Answer, Prompt, Request
 from radvlm_cli.llm.batch import BYTES_PER_FILE, LINES_PER_FILE, Provider, Remote, request_line
 from radvlm_cli.llm.breaker import EndpointError
@@ -290,8 +289,7 @@ class _Sending:
         tokens = job.meter.input_estimate(request)
         try:
             job.meter.reserve(request, tokens)
-        except RadvlmError as error:
-            assert isinstance(error, BudgetError)
+        except BudgetError as error:
             job.out_of_budget = error
             return
         body = request_line(key.hex(), job.dialect.body(request))

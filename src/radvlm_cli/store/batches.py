@@ -35,7 +35,8 @@ class Line(NamedTuple):
 
 def open_batches(store: Store, stage: str, host: str) -> list[StoredBatch]:
     """Batches that are neither done with nor given up."""
-    sql = f"SELECT {_COLUMNS} FROM batch WHERE stage = ? AND host = ? AND status NOT IN ('deleted', 'abandoned') ORDER BY id"
+    still = "status NOT IN ('deleted', 'abandoned')"
+    sql = f"SELECT {_COLUMNS} FROM batch WHERE stage = ? AND host = ? AND {still} ORDER BY id"
     return [StoredBatch._make(row) for row in store.rows(sql, (stage, host))]
 
 
