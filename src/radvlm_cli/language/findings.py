@@ -50,7 +50,7 @@ _LOWER = str.maketrans(ascii_uppercase, ascii_lowercase)
 _NAMED = r"(?:Kerley|Swan|Hickman|Broviac|Groshong|Dobb?hoff|Bochdalek|Morgagni|Harrington|Schmorl|Port)"
 _STOP = re.compile(
     r"[.!?](?!\d)|[;:]|\n\s*\n|\n\s*[-*\u2022]\s|,\s+(?=(?i:and\s+)?(?i:the|there|this|these|an?)\s)"
-    rf"|\s+(?=(?!{_NAMED})[A-Z][a-z]+\s+[a-z])"
+    rf"|\s+(?=(?!{_NAMED})[A-Z][a-z]+(?:\s+[a-z]|\.))"
 )
 """What ends a clause: punctuation, a bullet; a comma, or a capital, where a new sentence seems to start without one."""
 _WORD = re.compile(r"[a-z]+")
