@@ -23,3 +23,17 @@ def by_rules(body: dict[str, Any]) -> str:
         return json.dumps({"nothing_left": False, "text": f"{report} Unchanged since the prior study."})
     curated = without_comparisons(report)
     return json.dumps({"nothing_left": not curated, "text": curated})
+
+
+def unspoiled(body: dict[str, Any]) -> str:
+    """Answer a curation as the rules would."""
+    from radvlm_cli.language.rewrite import without_comparisons
+
+    curated = without_comparisons(body["messages"][-1]["content"])
+    return json.dumps({"nothing_left": not curated, "text": curated})
+
+
+def inventing(body: dict[str, Any]) -> str:
+    """Add a finding to every report."""
+    report = next(m["content"] for m in reversed(body["messages"]) if m["role"] == "user")
+    return json.dumps({"nothing_left": False, "text": f"{report} There is a displaced rib fracture."})

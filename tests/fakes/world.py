@@ -1,0 +1,46 @@
+"""A small store of Open-i reports to curate."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from radvlm_cli.store.engine import Store
+from radvlm_cli.store.runs import Run
+
+SENTENCES = (
+    "The heart is mildly enlarged.",
+    "There is a small left pleural effusion.",
+    "The lungs are clear.",
+    "No pneumothorax.",
+    "Unchanged right basilar atelectasis.",
+    "Compared with the prior study, the effusion has increased.",
+    "No new focal consolidation.",
+    "Degenerative changes of the thoracic spine.",
+)
+
+
+def report_text(number: int) -> str:
+    """One of many different reports."""
+    first = SENTENCES[number % len(SENTENCES)]
+    second = SENTENCES[(number // len(SENTENCES)) % len(SENTENCES)]
+    return f"{first} {second} A {number + 2} mm calcified granuloma is in the right lung."
+
+
+def fill(store: Store, run: Run, number: int) -> None:
+    """Put `number` Open-i reports into a store."""
+    rows = [("openi", str(n), "en", report_text(n), "published", run.id) for n in range(number)]
+    with store.write() as connection:
+        for row in rows:
+            connection.exec_driver_sql(
+                "INSERT INTO report (source, study_id, language, findings, origin, run_id) VALUES (?,?,?,?,?,?)", row
+            )
+
+
+def make_store(path: Path, number: int) -> Path:
+    """A store of its own with Open-i reports."""
+    from radvlm_cli.store.engine import open_store
+    from radvlm_cli.store.runs import open_run
+
+    with open_store(path) as store, open_run(store, "test", {}) as run:
+        fill(store, run, number)
+    return path
