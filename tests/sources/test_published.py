@@ -41,7 +41,7 @@ def test_files_that_are_no_curated_report_are_passed_over(tmp_path: Path) -> Non
     assert not list(filtered_reports(_layout("chexpert-plus", tmp_path)))
 
 
-@pytest.mark.parametrize("source", ["chexpert", "vindr", "padchest-gr", "openi"])
+@pytest.mark.parametrize("source", ["chexpert", "vindr", "padchest-gr"])
 def test_other_sources_have_no_curated_reports(tmp_path: Path, source: str) -> None:
     layout = _layout(source, tmp_path)
     touch(layout.home / "filtered_reports/5.txt")

@@ -157,10 +157,8 @@ def test_quarantine_can_be_shown_accepted_and_edited(tmp_path: Path, capsys: Any
     capsys.readouterr()
     run(["curate", *place, "--show", "failed", "--json"])
     shown = json.loads(capsys.readouterr().out)
-    assert {row["reason"] for row in shown} == {
-        "a finding that the source does not have",
-        "comparison language is left",
-    }
+    assert len(shown) == 12
+    assert all("a finding that the source does not have: " in row["words"] for row in shown)
     assert _rows(place, "SELECT count(*) FROM quarantined WHERE candidate LIKE '%fracture%'") == [(12,)]
     text = tmp_path / "mine.txt"
     text.write_text("The heart is mildly enlarged.")
