@@ -159,7 +159,7 @@ class Batches:
         for line in lines:
             chance = random.Random(line["custom_id"]).random()
             final = self._server.behaviour.faults.final(line["custom_id"])
-            if chance < self._server.behaviour.batch_error_share:
+            if chance < self._server.behaviour.batch_error_share and self.lines[line["custom_id"]] == 1:  # at first
                 body, status, out = {"error": {"code": "server_error", "message": ""}}, 500, bad
             elif final == "content filter":
                 body, status, out = content_filter_error(), 400, bad

@@ -28,7 +28,7 @@ SOURCE = "Heart size is normal. Small left pleural effusion, 12 mm. No pneumotho
         ("There is a pneumothorax.", "a finding that the source does not have"),
         ("No pleural effusion.", "a denial that the source does not have"),
         ("Small left pleural effusion, 21 mm.", "a measurement that the source does not have"),
-        ("Small right pleural effusion.", "a side that the source does not have"),
+        ("Small right pleural effusion.", "a finding on a side where the source does not have it"),
         ("Here is the edited report: No pneumothorax.", "words that are not report text"),
     ],
 )
