@@ -56,6 +56,8 @@ def read_reply(status: int, headers: Mapping[str, str], body: bytes) -> Reply:
             return Stop(told, status)
         return Retry("throttled", told, retry_after(headers), status)
     if status in (408, 409) or status >= 500:
+        if "response_format" in error.message:  # llama.cpp's server has no other way to say that it has no schemas
+            return Respell("response_format")
         return Retry("unavailable", told, retry_after(headers), status)
     if status in (400, 413, 422):
         return _read_refusal(status, error, told)
