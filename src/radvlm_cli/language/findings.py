@@ -116,19 +116,21 @@ class _Clause:
             case "negated":
                 self._found = [f._replace(polarity="absent") for f in self._found]
             case "doubted":
-                self._found = [_doubted(f) for f in self._found]
+                self._doubt_what_was_found()
+            case "either":
+                self._doubt_what_was_found()
+                self._polarity = "absent" if self._polarity == "absent" else "uncertain"
             case "left" | "right" as side:
                 self._sides.add(side)
             case "both":
                 self._sides |= {"left", "right"}
 
+    def _doubt_what_was_found(self) -> None:
+        self._found = [f._replace(polarity="uncertain") if f.polarity == "present" else f for f in self._found]
+
     def findings(self) -> list[Finding]:
         sides = frozenset(self._sides)
         return [finding._replace(sides=sides) for finding in self._found]
-
-
-def _doubted(finding: Finding) -> Finding:
-    return finding._replace(polarity="uncertain") if finding.polarity == "present" else finding
 
 
 def _stretches(text: str) -> Iterator[tuple[int, str]]:
