@@ -37,3 +37,8 @@ def inventing(body: dict[str, Any]) -> str:
     """Add a finding to every report."""
     report = next(m["content"] for m in reversed(body["messages"]) if m["role"] == "user")
     return json.dumps({"nothing_left": False, "text": f"{report} There is a displaced rib fracture."})
+
+
+def chattering(body: dict[str, Any]) -> str:
+    """Say something that is no report."""
+    return json.dumps({"nothing_left": False, "text": "This is not quite what was asked for, but it will do."})

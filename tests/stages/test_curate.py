@@ -169,6 +169,14 @@ def test_quarantine_can_be_shown_accepted_and_edited(tmp_path: Path, capsys: Any
     assert _rows(place, "SELECT count(*) FROM quarantine") == [(10,)]
 
 
+def test_words_that_say_nothing_of_the_image_are_no_report(tmp_path: Path) -> None:
+    place = _place(tmp_path, 4)
+    with FakeOpenAI(answer=answers.chattering) as server:
+        assert run(["curate", *place, "--base-url", f"{server.url}/v1"]) == 4
+    assert _texts(place) == []
+    assert _rows(place, "SELECT DISTINCT reason FROM quarantined") == [("none of the report's findings is left",)]
+
+
 def test_no_key_and_no_report_text_in_any_output_log_or_error(
     tmp_path: Path, capsys: Any, caplog: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

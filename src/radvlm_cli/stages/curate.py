@@ -18,6 +18,7 @@ _RAW = ("chexpert-plus",)
 """Sources whose reports come as typed, with typing errors and marks of the reporting system."""
 NO_TEXT = "the report has no findings, impression or last paragraph"
 NOTHING_LEFT = "nothing is left without comparisons"
+_ALL_GONE = Fault("none of the report's findings is left", "")
 
 
 class Curation:
@@ -55,11 +56,13 @@ class Curation:
             curated = _unquoted(text)
         elif answer.get("nothing_left") is True:
             if has_content(without_comparisons(item.message)):
-                return Faulty((Fault("the text is empty although the report has findings", ""),), None)
+                return Faulty((_ALL_GONE,), None)
             return Nothing(NOTHING_LEFT)
         else:
             curated = _spaced(answer["text"]) if isinstance(answer.get("text"), str) else ""
         faults = tuple(report_faults(curated, item.message))
+        if not faults and not has_content(curated) and has_content(without_comparisons(item.message)):
+            faults = (_ALL_GONE,)
         return Faulty(faults, curated or None) if faults else Accepted(curated)
 
     def complaint(self, faults: Sequence[Fault]) -> str:
