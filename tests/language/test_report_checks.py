@@ -125,3 +125,8 @@ def test_a_report_with_a_finding_a_state_or_a_device_has_content(source: str) ->
 )
 def test_a_report_about_the_study_alone_has_none(source: str) -> None:
     assert not has_content(source)
+
+
+def test_a_long_row_of_numbers_takes_no_long_time() -> None:
+    row = "1 x " * 50_000
+    assert unsupported(f"{row} 2 cm", row) == [("a measurement that the source does not have", "1 x  2 cm")]

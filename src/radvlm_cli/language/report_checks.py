@@ -14,7 +14,7 @@ _LONGER = 1.2
 _SLACK = 40
 """Characters that a short text may grow by."""
 _MEASURE = re.compile(
-    r"(?P<numbers>\d+(?:\.\d+)?(?:\s*(?:x|by|to|-)\s*\d+(?:\.\d+)?)*)\s*-?\s*"
+    r"(?P<numbers>\d+(?:\.\d+)?(?:\s*(?:x|by|to|-)\s*\d+(?:\.\d+)?){0,3})\s*-?\s*"
     r"(?P<unit>mm|cm|millimet(?:er|re)s?|centimet(?:er|re)s?|degrees?|%|percent)(?!\w)",
     re.IGNORECASE,
 )

@@ -59,6 +59,10 @@ class Provider:
             headers = endpoint.headers if endpoint.provider == "azure" else {}
             self._client = openai.OpenAI(api_key=key, base_url=endpoint.base_url, default_headers=headers)
 
+    def close(self) -> None:
+        """Close the connections."""
+        self._client.close()
+
     def upload(self, path: Path) -> str:
         """Send a file of requests; its id."""
         with path.open("rb") as stream:

@@ -57,6 +57,7 @@ class BatchWay:
         try:
             job.work()
         finally:
+            job.close()
             run.tally(f"{task.source} {task.step}", Generated(job.items, job.meter).counts())
         return Generated(job.items, job.meter)
 
@@ -85,7 +86,12 @@ class _BatchJob:
         self._judged: set[str] = set()
         self.out_of_budget: BudgetError | None = None
 
+    def close(self) -> None:
+        """Close the connections to the provider."""
+        self._provider.close()
+
     def work(self) -> None:
+        """Go from round to round."""
         self._reconcile()
         for number in range(_ROUNDS):
             self._settle()
