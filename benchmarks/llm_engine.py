@@ -57,9 +57,8 @@ def measure(name: str, calls: int, work: Callable[[], object]) -> float:
     work()
     wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(
-        f"{name:16} {calls:7,} calls {calls / wall:7.0f}/s {1000 * cpu / calls:6.2f} CPU-s per 1,000, peak {peak:.0f} MiB"
-    )
+    pace = f"{calls / wall:7.0f}/s {1000 * cpu / calls:6.2f} CPU-s per 1,000"
+    print(f"{name:16} {calls:7,} calls {pace}, peak {peak:.0f} MiB")
     return calls / wall
 
 
