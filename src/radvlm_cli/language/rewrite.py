@@ -8,7 +8,6 @@ rewritten safely, or that says nothing once the comparison is gone (`heart size 
 from __future__ import annotations
 
 import re
-from typing import NamedTuple
 
 from radvlm_cli.language.sentences import split_sentences
 from radvlm_cli.language.temporal import comparisons
@@ -25,68 +24,81 @@ def without_comparisons(text: str) -> str:
     return " ".join(filter(None, sentences))
 
 
+def _words(*lists: str) -> str:
+    """Write a choice of patterns that are listed with blanks between them."""
+    return f"(?:{'|'.join(' '.join(lists).split())})"
+
+
+def _any_of(*lists: str) -> str:
+    """Write any number of the words of a list, each with a blank after it."""
+    return f"(?:{_words(*lists)} )*"
+
+
+def _pattern(pattern: str) -> re.Pattern[str]:
+    return re.compile(pattern, re.IGNORECASE)
+
+
+def _rule(pattern: str, replacement: str = "") -> tuple[re.Pattern[str], str]:
+    return _pattern(pattern), replacement
+
+
 _DATE = r"(?:at least )?(?:_{2,}|X{3,}|\d[\d/.-]*)(?:,? (?:_{2,}|X{3,}|\d{4}))*"
 _STUDY = (
-    r"(?:(?:the|an?|most|recent|prior|previous|last|earlier|comparison|outside|immediate(?:ly)?|chest|portable"
-    r"|frontal|lateral"
-    r"|pa|ap|ct|abdomen|same|day|patient's) )*"
-    r"(?:exam(?:ination)?s?|stud(?:y|ies)|radiographs?|films?|images?|imaging|ct|scans?|x-\w+|priors?|previous"
-    r"|tomogram|chest)"
-    rf"(?:,? (?:from|of|dated|on|performed|obtained|done))*(?: {_DATE})?"
+    _any_of(
+        "the an? most recent prior previous last earlier comparison outside immediate(?:ly)? chest portable frontal lateral",
+        "pa ap ct abdomen same day patient's",
+    )
+    + _words(
+        r"exam(?:ination)?s? stud(?:y|ies) radiographs? films? images? imaging ct scans? x-\w+ priors? previous chest"
+    )
+    + rf"(?:,? (?:from|of|dated|on|performed|obtained|done))*(?: {_DATE})?"
 )
 _OTHER = rf"(?:{_STUDY}|{_DATE}|baseline)\b(?! ?-)"
-_HOW = (
-    r"(?:(?:also|again|very|slightly|mildly|moderately|significantly|markedly|largely|essentially|relatively"
-    r"|grossly|overall|not"
-    r"|substantially|probably|still|otherwise|generally|minimally|somewhat|now|all|both|likely|only|considerably"
-    r"|appreciably"
-    r"|been|since|perhaps|unchanged|interval|the) )*"
+_HOW = _any_of(
+    "also again very slightly mildly moderately significantly markedly largely essentially relatively grossly overall not",
+    "substantially probably still otherwise generally minimally somewhat now all both likely only considerably been since",
+    "perhaps appreciably unchanged interval the",
 )
-_NOTABLE = r"(?:(?:significant|appreciable|definite|substantial|interval|acute|gross|apparent|some|mild|moderate|slight|minimal) )*"
+_NOTABLE = _any_of(
+    "significant appreciable definite substantial interval acute gross apparent some mild moderate slight minimal"
+)
 _SAME = r"(?:unchanged|unaltered|stable|similar|the same|persistent|changed)"
+_PLACING = r"(?:position|location|alignment|configuration)s?"
 _CHANGED = (
-    rf"(?:{_SAME}|new|increas(?:ed|ing)|decreas(?:ed|ing)|improved|improving|worsened|worsening|worse|better"
-    rf"|larger|smaller|progressed"
-    r"|grown|developed|developing|evolving|evolved|recurred|appeared|resolving|placed|inserted|advanced|retracted"
-    r"|repositioned|in (?:an? )?(?:unchanged|stable|similar|same) (?:position|location|alignment|configuration)s?)"
+    f"(?:{_SAME}|"
+    + _words(
+        "new increas(?:ed|ing) decreas(?:ed|ing) improved improving worsened worsening worse better larger smaller",
+        "progressed grown developed developing evolving evolved recurred appeared resolving placed inserted advanced",
+        "retracted repositioned",
+    )
+    + rf"|in (?:an? )?(?:unchanged|stable|similar|same) {_PLACING})"
 )
-_RESPECT = (
-    r"(?: in (?:its |the |their )?(?:overall )?(?:size|appearance|density|opacity|position|extent|configuration|contours?|number"
-    r"|alignment"
-    r"|severity|degree|location|caliber|conspicuity|prominence|placement)(?:(?:,| and|/| or) ?(?:size|appearance"
-    r"|contours?|number"
-    r"|configuration|extent|position|alignment))?)?"
+_ASPECT = _words(
+    "size appearance density opacity position extent configuration contours? number alignment severity degree location",
+    "caliber conspicuity prominence placement",
 )
-_SEEN = r"(?:seen|noted|demonstrated|identified|visuali[sz]ed|described|reported|present|shown|mentioned)"
-_ADJECTIVE = re.compile(
-    r"(?:newly|new|interval|unchanged|stable|persistent(?:ly)?|persisting|continued|ongoing|residual|recurrent"
-    r"|improv(?:ed|ing)"
-    r"|worsen(?:ed|ing)|increas(?:ed|ing)|decreas(?:ed|ing)|progressive(?:ly)?|developing|evolving|resolving|similar"
-    r"|re-?demonstrated|still|now|again)(?:[ -]appearing)?\b(?!(?<=ed) (?:lung |left |right |basilar )*(?:volume"
-    r"|aerat|inspir|size)),?\s*",
-    re.IGNORECASE,
+_RESPECT = rf"(?: in (?:(?:its|the|their|overall) )*{_ASPECT}(?:(?:,| and|/| or) ?{_ASPECT})?)?"
+_SEEN = _words("seen noted demonstrated identified visuali[sz]ed described reported present shown mentioned")
+_ADJECTIVE = _pattern(
+    _words(
+        "newly new interval unchanged stable persistent(?:ly)? persisting continued ongoing residual recurrent improv(?:ed|ing)",
+        "worsen(?:ed|ing) increas(?:ed|ing) decreas(?:ed|ing) progressive(?:ly)? developing evolving resolving similar",
+        "re-?demonstrated still now again",
+    )
+    + rf"(?:[ -]appearing)?\b(?!(?<=ed) (?:lung |left |right |basilar )*(?:volume|aerat|inspir|size)){_RESPECT},?\s*"
 )
-_UNSAFE_DENIED = re.compile(
-    r"interval|improv|worsen|increas|decreas|progress|evolv|resolv|unchanged|stable|continued|ongoing|similar|re-?dem",
-    re.I,
+_UNSAFE_DENIED = _pattern(
+    _words(
+        "interval improv worsen increas decreas progress evolv resolv unchanged stable continued ongoing similar re-?dem"
+    )
 )
 """Taken out of a denial these leave more denied than the writer denied: `no worsening edema`."""
-
-
-class _Rule(NamedTuple):
-    pattern: re.Pattern[str]
-    replacement: str
-
-
-def _rule(pattern: str, replacement: str = "") -> _Rule:
-    return _Rule(re.compile(pattern, re.IGNORECASE), replacement)
-
-
 _PHRASES = (
     # a look that is told from another study's is a change
     _rule(
         rf"\b(in|de)creased\b(?=[^,;.]*,? (?:since|from|than|(?:in )?compar\w+ (?:to|with)) {_OTHER})", r"\1creasing"
     ),
+    _rule(rf"\b(?:larger|smaller|better|worse|(?:more|less) \w+) (?:than|compared (?:to|with)) {_OTHER}", "unchanged"),
     _rule(r"\binterval (in|de)creased\b", r"\1creasing"),
     # nothing but the change is denied
     _rule(
@@ -112,14 +124,11 @@ _PHRASES = (
     # still there
     _rule(r"\bthere (?:remains|continues to be)\b", "there is"),
     _rule(r"\bthere (?:remain|continue to be)\b", "there are"),
-    _rule(r"\b(?:remains|has remained|continues to be) (?=\w)", "is "),
-    _rule(r"\b(?:remain|have remained|continue to be) (?=\w)", "are "),
+    _rule(r"\b(?:remains|has remained|continues to be) (?!which |that )(?=\w)", "is "),
+    _rule(r"\b(?:remain|have remained|continue to be) (?!which |that )(?=\w)", "are "),
     _rule(r"\b(?:still|now|persistently) (?=\w)"),
     # how it is
-    _rule(
-        r"(?<!\bis)(?<!\bare),? in (?:an? )?(?:unchanged|stable|similar|the same) (?:position|location"
-        r"|alignment)s?\b"
-    ),
+    _rule(rf"(?<!\bis)(?<!\bare),? in (?:an? )?(?:unchanged|stable|similar|the same) {_PLACING}\b"),
     _rule(rf"\b(?:{_SAME})[ -](?:appearance|appearing|position(?:ing)?|configuration|size|course) of (?:the |an? )?"),
     _rule(rf",? (?:which|that) (?:is|are|appears?) {_HOW}{_CHANGED}{_RESPECT}(?=[,;.]|$)"),
     _rule(rf"\b(?:is|are|appears?) {_HOW}{_SAME}{_RESPECT} (?:and|but),? (?=(?:is|are|appears?|has|have) )"),
@@ -129,97 +138,78 @@ _PHRASES = (
     _rule(r"\b(?:,? (?:and|or)|,) (?:significant )?interval change(?=[,;.]|$)"),
     _rule(r",? without (?:significant |interval |appreciable )*change(?=[,;.]|$)"),
 )
-_CLAUSE = re.compile(
+_CLAUSE = _pattern(
     r"(;\s*|,\s+(?!X{3}|__)(?:and\s+|but\s+|or\s+)?|\s+(?:but|while|although|though|with)\s+"
-    r"|\s+and\s+(?=(?:the|there|no|an?|this|these|has|have)\s))",
-    re.IGNORECASE,
+    r"|\s+and\s+(?=(?:the|there|no|an?|this|these|has|have)\s))"
 )
-_CHANGE = re.compile(
-    rf"(?P<what>.+?) (?:is|are|appears?|has|have|was|were) {_HOW}{_CHANGED}{_RESPECT}(?P<where> (?:in|at|within"
-    rf"|over) .+)?",
-    re.IGNORECASE,
+_WHERE = r"(?P<where> (?:in|at|within|over|which) .+)?"
+_CHANGE = _pattern(rf"(?P<what>.+?) (?:is|are|appears?|has|have|was|were) {_HOW}{_CHANGED}{_RESPECT}{_WHERE}")
+_PERSISTS = _pattern(rf"(?P<what>.+?) (?:persists?|remains?){_WHERE}")
+_EVENT = _pattern(
+    rf"(?:there (?:has|have|is|are)(?: been)? )?{_HOW}{_NOTABLE}{_HOW}"
+    + _words("development placement insertion appearance increase worsening enlargement progression decrease reduction")
+    + r"(?: in| of)(?: size| extent| number)?(?: of| in)? (?P<what>.+)"
 )
-_PERSISTS = re.compile(
-    r"(?P<what>.+?) (?:persists?|remains?|continues?)(?P<where> (?:in|at|within|over) .+)?", re.IGNORECASE
+_TRAILING = _pattern(rf"(?:,| and| but)? {_HOW}(?:unchanged|stable|increased|decreased|again){_RESPECT}$")
+_DENIAL = _pattern(
+    r"\b(?:no|not(?! (?:\w+ )?changed)|without|negative|free of|nor|absence|neither|never|cleared?|resolved)\b"
 )
-_EVENT = re.compile(
-    rf"(?:there (?:has|have|is|are)(?: been)? )?{_HOW}{_NOTABLE}{_HOW}(?:development|placement|insertion|appearance|increase|worsening"
-    r"|enlargement|progression|decrease|reduction)(?: in| of)(?: size| extent| number)?(?: of| in)? (?P<what>.+)",
-    re.IGNORECASE,
+_VERB = _pattern(r"\b(?:is|are|has|have|shows?|appears?|demonstrates?|seen|noted)\b")
+_DEPENDENT = _pattern(
+    _words(
+        r"which that likely probably possibly consistent compatible suggest\w* represent\w* concerning worrisome may could might",
+        "measuring due secondary versus vs or is are has have at in of on from within more most less greater given allowing",
+        "than status previously probable possible presumably reflecting indicating but however and it this these they left as a",
+    )
+    + r"\b"
 )
-_TRAILING = re.compile(
-    rf"(?:,| and| but)? {_HOW}(?:unchanged|stable|increased|decreased|again){_RESPECT}$", re.IGNORECASE
+"""How a clause starts that says nothing without the one before it."""
+_DANGLING = _pattern(
+    r"\b(?:"
+    + _words(
+        "is are has have been with of the an? and or to from in appears? which not than more less on but no was were for"
+    )
+    + rf"|may|might|could|in {_PLACING})$|\b(?:is|are) (?:as|and|but|which|appears?|in size)\b|^in\b"
 )
-_DENIAL = re.compile(
-    r"\b(?:no|not(?! (?:\w+ )?changed)|without|negative|free of|nor|absence|neither|never|cleared?"
-    r"|resolved)\b",
-    re.IGNORECASE,
-)
-_VERB = re.compile(r"\b(?:is|are|has|have|shows?|appears?|demonstrates?|seen|noted)\b", re.IGNORECASE)
-_DEPENDENT = re.compile(
-    r"(?:which|that|likely|probably|possibly|consistent|compatible|suggest\w*|represent\w*|concerning|worrisome"
-    r"|may|could|might"
-    r"|measuring|due|secondary|versus|vs|or|is|are|has|have|at|in|of|on|from|within|more|most|less|greater|given"
-    r"|allowing|than"
-    r"|status|previously|probable|possible|presumably|reflecting|indicating|but|however|and|it|this|these|they"
-    r"|left|as|a)\b",
-    re.IGNORECASE,
-)
-_DANGLING = re.compile(
-    r"\b(?:is|are|has|have|been|with|of|the|an?|and|or|to|from|in|appears?|which|not|than|more|less|on|but|no|was"
-    r"|were|for"
-    r"|in (?:position|location|alignment))$",
-    re.IGNORECASE,
-)
-_SAYS = re.compile(
-    r"effusion|volume loss|pneumothora|hydropneumo|opaci|consolidat|atelecta|edema|congest|cardiomegal|enlarg|nodul|mass"
-    r"|lesion|granulom"
-    r"|infiltrat|pneumon|fractur|deformit|scoliosis|kypho|curvature|emphysem|hyperinfl|hyperexpan|copd|fibro|scar"
-    r"|thicken|blunt"
-    r"|elevat|calcif|tortuo|ectat|ectasia|dilat|unfold|hernia|spondyl|degenerat|osteo|arthr|bronchiect|adenopathy"
-    r"|lymph node"
-    r"|catheter|tube\b|tubes\b|picc|\bport|pacemaker|\bicd|aicd|defibrill|\bleads?\b|\blines?\b|clips?\b|stent"
-    r"|valve|hardware|wires"
-    r"|device|sternotomy|suture|prosthe|cavit|cyst|lucen|densit|marking|haze|hazy|crowding|collapse|airspace"
-    r"|air space|disease"
-    r"|\bnormal|clear|unremarkable|intact|\blow\b|large|small|prominen|widen|increased|decreased|reticul"
-    r"|interstiti|compress|shift"
-    r"|deviat|engorge|pleural|abnormal|process|air\b|fluid|injur|cardiac enl|plate|drain|lobectomy|resection|surg"
-    r"|exagg|hypoinfl"
-    r"|hypoventil|in place|silhouette is|osteop|plaque|asymmetr|bullet|foreign|tracheo|eventration|dextro|levo"
-    r"|aneurysm|hypertens",
-    re.IGNORECASE,
+_SAYS = _pattern(
+    _words(
+        r"effusion volume\sloss pneumothora hydropneumo opaci consolidat atelecta edema congest cardiomegal enlarg nodul mass",
+        r"lesion granulom infiltrat pneumon fractur deformit scoliosis kypho curvature emphysem hyperinfl hyperexpan copd",
+        r"fibro scar thicken blunt elevat calcif tortuo ectat ectasia dilat unfold hernia spondyl degenerat osteo arthr",
+        r"bronchiect adenopathy lymph\snode catheter tubes?\b picc \bport pacemaker \bicd aicd defibrill \bleads?\b",
+        r"\blines?\b clips?\b stent valve hardware wires device coil sternotomy suture prosthe cavit cyst lucen densit",
+        r"marking haze hazy crowding collapse airspace air\sspace disease \bnormal clear unremarkable intact \blow\b large",
+        r"small prominen widen increased decreased reticul interstiti compress shift deviat engorge pleural abnormal process",
+        r"air\b fluid injur plate drain lobectomy resection surg exagg hypoinfl hypoventil in\splace plaque asymmetr bullet",
+        r"foreign tracheo eventration dextro levo aneurysm hypertens",
+    )
 )
 """What says something about an image: a finding, a device, a state. `Heart size.` says nothing."""
-_MEASURED = re.compile(
-    r"(?:the )?(?:size|position|positioning|appearance|extent|degree|amount|severity|distribution) of (?:the "
-    r"|these |this )?",
-    re.I,
-)
-_ANATOMY = re.compile(
-    r"\b(?:size|silhouette|contours?|mediastinum|lungs|chest|appearance|position|aeration|structures|volumes"
-    r"|vasculature|thorax"
-    r"|examination|study|hilum|hila|ribcage|spine|heart|findings|bones|lines and tubes)$",
-    re.IGNORECASE,
+_MEASURED = _pattern(rf"(?:the )?(?:amount|distribution|{_ASPECT}) of (?:the |these |this )?")
+_ANATOMY = _pattern(
+    r"\b"
+    + _words(
+        "size silhouette contours? mediastinum lungs chest appearance position aeration structures volumes vasculature thorax",
+        r"examination study hilum hila ribcage spine heart findings bones lines\sand\stubes",
+    )
+    + "$"
 )
 """Of these nothing is said by their being there."""
-_COUNTED = re.compile(
-    r"effusion|pneumothorax|opacity|nodule|mass|consolidation|fracture|catheter|tube|line|pacemaker|hernia"
-    r"|granuloma|device"
-    r"|cavity|lesion|infiltrate|arch|deformity|density|stent|drain|silhouette|heart|aorta|hemidiaphragm",
-    re.IGNORECASE,
+_COUNTED = _pattern(
+    _words(
+        "effusion pneumothorax opacity nodule mass consolidation fracture catheter tube line pacemaker hernia granuloma",
+        "device cavity lesion infiltrate arch deformity density stent drain aorta",
+    )
 )
-_AFTER_NOUN = re.compile(
+_AFTER_NOUN = _pattern(
     r"\s(?:of|in|at|within|along|over|ending|with|projecting|measuring|involving|on|overlying|seen)\s"
 )
-_ARTICLE = re.compile(r"(?:(the|this|these|those|that|an?|both)\s+)?(.*)", re.IGNORECASE | re.DOTALL)
-_ADVERBS = re.compile(
-    r"(?:\b(?:grossly|slightly|mildly|largely|relatively|essentially|overall|significantly|very|again)\s+)+$", re.I
+_ARTICLE = _pattern(r"(?:(the|this|these|those|that|an?|both)\s+)?(.*)")
+_ADVERBS = _pattern(
+    r"(?:\b(?:grossly|slightly|mildly|largely|relatively|essentially|overall|significantly|very|again)\s+)+$"
 )
-_JOINT = re.compile(r"(^|\b(?:an?|the|is|are|with)\s+)(?:and|but|or|to|,)\s+", re.IGNORECASE)
-_LEADING = re.compile(
-    r"^(?:,|;|and|but|or|with|while|although|though|however|otherwise|there is(?= there))\b[\s,]*", re.IGNORECASE
-)
+_JOINT = _pattern(r"(^|\b(?:an?|the|is|are|with)\s+)(?:and|but|or|to|,)\s+")
+_LEADING = _pattern(r"^(?:,|;|and|but|or|with|while|although|though|however|otherwise)\b[\s,]*")
 
 
 def _in_the_present(sentence: str) -> str:
@@ -269,7 +259,8 @@ def _being_there(clause: str) -> str:
             return ""
         return _there(what, "") if clause.lower().startswith("there") else _ARTICLE.sub(r"\2", what, count=1)
     if change := _CHANGE.fullmatch(clause) or _PERSISTS.fullmatch(clause):
-        return _there(change["what"], change["where"] or "")
+        what = change["what"]
+        return what if what.lower().startswith("there ") else _there(what, change["where"] or "")
     return ""
 
 
@@ -278,7 +269,7 @@ def _there(what: str, where: str) -> str:
     match = _ARTICLE.fullmatch(what)
     article, name = (match[1] or "", match[2]) if match else ("", what)
     head = _AFTER_NOUN.split(name, maxsplit=1)[0]
-    if _ANATOMY.search(head) or not _SAYS.search(head) or _DENIAL.search(head) or comparisons(what):
+    if _ANATOMY.search(head) or not _SAYS.search(head) or _DENIAL.search(head) or _DANGLING.search(what):
         return ""
     name = name[0].lower() + name[1:] if name[1:2].islower() else name
     plural = bool(re.search(r"(?:[^sui]s|ses|thoraces)$| and ", head, re.IGNORECASE))
