@@ -97,7 +97,7 @@ def test_where_the_writer_knows_it_from_may_not_be_told(text: str) -> None:
         "The X-ray gives no information about that.",
         "As mentioned, the heart is large.",
         "A radiologist should look at it.",
-        "This is a textbook example.",
+        "This is the text-book example.",
         "A side label is visible.",
         "My impression is that the lungs are clear.",
         "Follow-up may be needed.",
@@ -189,6 +189,11 @@ def test_whoever_asks_for_a_place_or_names_the_finding_may_be_given_its_box(ques
 )
 def test_whoever_asks_for_something_else_may_not(question: str) -> None:
     assert reasons(dialogue((question, EFFUSION[1]), NODULE), GROUNDED) == ["a box is given that nobody asked about"]
+
+
+def test_a_finding_that_the_lexicon_does_not_know_is_named_by_its_words() -> None:
+    scene = Scene("", None, None, {}, (Located("Azygos fissure.", (Box(0.1, 0.2, 0.3, 0.4),)),))
+    assert reasons(dialogue(("Any fissures?", "Yes: [0.10, 0.20, 0.30, 0.40].")), scene) == []
 
 
 def test_words_at_fault_are_told_apart_from_the_reason() -> None:
