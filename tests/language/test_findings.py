@@ -135,8 +135,33 @@ def test_no_change_of_a_finding_denies_nothing(text: str, concept: str) -> None:
     assert said(text) == [(concept, "uncertain")]
 
 
-def test_what_has_resolved_is_absent() -> None:
-    assert said("The pulmonary edema has resolved.") == [("edema", "absent")]
+@pytest.mark.parametrize(
+    "text",
+    ["The edema has resolved.", "The edema is absent.", "Resolution of edema.", "Edema is excluded."],
+)
+def test_what_has_resolved_or_is_ruled_out_is_absent(text: str) -> None:
+    assert said(text) == [("edema", "absent")]
+
+
+@pytest.mark.parametrize("text", ["Near-complete resolution of the edema.", "Partial clearing of edema."])
+def test_what_has_resolved_in_part_is_present(text: str) -> None:
+    assert said(text) == [("edema", "present")]
+
+
+@pytest.mark.parametrize(
+    "text", ["The chest tube was removed.", "Chest tube has been removed.", "Removal of chest tube."]
+)
+def test_a_device_that_was_removed_is_absent(text: str) -> None:
+    assert said(text) == [("chest tube", "absent")]
+
+
+@pytest.mark.parametrize("text", ["Heart size is at the upper limits of normal.", "The heart is borderline enlarged."])
+def test_a_heart_of_borderline_size_is_uncertain(text: str) -> None:
+    assert said(text) == [("cardiomegaly", "uncertain")]
+
+
+def test_granulomatous_infection_is_no_pneumonia() -> None:
+    assert said("Sequelae of granulomatous infection.") == [("granuloma", "present")]
 
 
 def test_the_longer_term_counts() -> None:

@@ -67,6 +67,26 @@ def test_what_the_source_does_not_say_is_a_fault(text: str, reason: str, words: 
 
 
 @pytest.mark.parametrize(
+    ("text", "source"),
+    [
+        ("Left lower lobe atelectasis.", "LEFT LOWER LOBE ATELECTSIS."),
+        ("No pneumothorax.", "No pneumothrax."),
+        ("A nodule in the right upper lobe.", "A nodule in the RUL."),
+    ],
+)
+def test_mended_spelling_and_abbreviations_are_no_fault(text: str, source: str) -> None:
+    assert report_faults(text, source) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "source"),
+    [("Pneumothorax.", "No pneumothrax."), ("The lungs are hyperinflated.", "The lungs are hypoinflated.")],
+)
+def test_likeness_of_words_excuses_no_invention(text: str, source: str) -> None:
+    assert reasons(text, source) == ["a finding that the source does not have"]
+
+
+@pytest.mark.parametrize(
     ("text", "side"), [("The left lung.", "left"), ("On the right.", "right"), ("Bilateral.", "both")]
 )
 def test_a_side_that_the_source_never_names_is_a_fault(text: str, side: str) -> None:

@@ -63,7 +63,7 @@ _SUBJECT_REST = rf"(?:,?{_BLANK}(?!{_NO_GAP})\w+){{0,8}}?"
 _ADVERBS = (
     r"(?:\w+ly|not|at|within|in|of|the|overall|stable|unchanged|otherwise|still|again|both|also|and|well|all|quite|very"
     r"|to|be|now|new|similar|comparison|prior|previous|exam|study|midline|size|contour|borderline|top"
-    r"|somewhat|upper|mild|moderate|severe|marked|expanded|inflated|aerated)\b"
+    r"|somewhat|upper|limits?|towards?|mild|moderate|severe|marked|expanded|inflated|aerated)\b"
 )
 _IS = rf"{_SUBJECT_REST}(?:,?{_BLANK}{_COPULA}(?:{_BLANK}{_ADVERBS}){{0,7}}?)?,?{_BLANK}"
 _OF = rf"(?:{_BLANK}(?!{_NO_GAP})\w+){{0,5}}?{_BLANK}(?!\w+(?:{_BLANK}\w+){{0,2}}?{_BLANK}{_COPULA})"
@@ -222,7 +222,7 @@ def _terms(table: Mapping[str, Any]) -> Iterator[_Term]:
 
 
 def _choice(pairs: Iterable[tuple[_Term, str]]) -> _Choice:
-    ordered = sorted(pairs, key=lambda pair: -len(pair[0].phrase))
+    ordered = sorted(pairs, key=lambda pair: (-pair[1].count(_BLANK), -len(pair[1])))  # more words first
     return _Choice(re.compile("|".join(f"{rest}()" for _, rest in ordered)), tuple(term for term, _ in ordered))
 
 

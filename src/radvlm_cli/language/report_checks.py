@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from difflib import get_close_matches
 
 from radvlm_cli.language import Fault
 from radvlm_cli.language.findings import Finding, denied_by, findings, narrower
@@ -21,8 +22,8 @@ _MEASURE = re.compile(
 _NUMBER = re.compile(r"\d+(?:\.\d+)?")
 _BOTH = r"bilateral(?:ly)?|both|bi-?(?:basilar|basal|apical|hilar)"
 _SIDES = {
-    "left": re.compile(r"\bleft(?:ward)?\b", re.IGNORECASE),
-    "right": re.compile(r"\bright(?:ward)?\b", re.IGNORECASE),
+    "left": re.compile(r"\b(?:left(?:ward)?|l[ul]l)\b", re.IGNORECASE),
+    "right": re.compile(r"\b(?:right(?:ward)?|r[uml]l)\b", re.IGNORECASE),
     "both": re.compile(rf"\b(?:{_BOTH})\b", re.IGNORECASE),
 }
 _PAIRED = re.compile(
@@ -30,6 +31,9 @@ _PAIRED = re.compile(
     re.IGNORECASE,
 )
 """Both sides, whether or not it says so."""
+_LONG_WORD = re.compile(r"[a-z]{7,}")
+_SAME_WORD = 0.87
+"""One letter of eight or more dropped, doubled or swapped (difflib's ratio); effusion and infusion are at 0.75."""
 _STATE = re.compile(r"\b(?:normal|unremarkable|clear|intact|negative|abnormal)\b", re.IGNORECASE)
 
 
@@ -61,6 +65,22 @@ def _faults(text: str, source: str) -> Iterator[Fault]:
 
 
 def _findings(text: str, source: str) -> Iterator[Fault]:
+    if faults := list(_findings_beyond(text, source)):
+        faults = list(_findings_beyond(text, _spelled_like(text, source)))
+    return iter(faults)
+
+
+def _spelled_like(text: str, source: str) -> str:
+    """The source with those of its words that are no terms spelled as the text spells them: `atelectsis`."""
+    known, given = (set(_LONG_WORD.findall(t.casefold())) for t in (source, text))
+    for word in given - known:
+        strange = [w for w in sorted(known - given) if not findings(w)]
+        for near in get_close_matches(word, strange, n=1, cutoff=_SAME_WORD):
+            source = re.sub(rf"\b{near}\b", word, source, flags=re.IGNORECASE)
+    return source
+
+
+def _findings_beyond(text: str, source: str) -> Iterator[Fault]:
     said = findings(source)
     asserted, denied, misplaced = [], [], []
     for finding in findings(text):
