@@ -98,7 +98,9 @@ _PHRASES = (
     _rule(
         rf"\b(in|de)creased\b(?=[^,;.]*,? (?:since|from|than|(?:in )?compar\w+ (?:to|with)) {_OTHER})", r"\1creasing"
     ),
-    _rule(rf"\b(?:larger|smaller|better|worse|(?:more|less) \w+) (?:than|compared (?:to|with)) {_OTHER}", "unchanged"),
+    _rule(
+        rf"\b(?:larger|smaller|better|worse|(?:more|less) \w+) (?:than|compared to) (?:on |in )?{_OTHER}", "unchanged"
+    ),
     _rule(r"\binterval (in|de)creased\b", r"\1creasing"),
     # nothing but the change is denied
     _rule(
@@ -116,17 +118,15 @@ _PHRASES = (
     _rule(rf",? ?(?<!not )(?<!never )\bas {_SEEN} previously\b"),
     _rule(rf"(?<!not )(?<!never )\bpreviously {_SEEN} (?=\w)"),
     # seen again
-    _rule(rf"^(?:once )?again,? (?:{_SEEN} )?(is|are) ", r"There \1 "),
-    _rule(r"^re-?demonstrated (is|are) ", r"There \1 "),
+    _rule(rf"^(?:(?:once )?again,? (?:{_SEEN} )?|re-?demonstrated )(is|are) ", r"There \1 "),
     _rule(r"\b(is|are) re-?demonstrated", r"\1 seen"),
-    _rule(r"\b(?:once )?again,? (?=\w)"),
     _rule(r"\b(?:redemonstration|persistence|continuation) of (?:an? |the )?"),
     # still there
     _rule(r"\bthere (?:remains|continues to be)\b", "there is"),
     _rule(r"\bthere (?:remain|continue to be)\b", "there are"),
     _rule(r"\b(?:remains|has remained|continues to be) (?!which |that )(?=\w)", "is "),
     _rule(r"\b(?:remain|have remained|continue to be) (?!which |that )(?=\w)", "are "),
-    _rule(r"\b(?:still|now|persistently) (?=\w)"),
+    _rule(r"\b(?:(?:once )?again,?|still|now|persistently) (?=\w)"),
     # how it is
     _rule(rf"(?<!\bis)(?<!\bare),? in (?:an? )?(?:unchanged|stable|similar|the same) {_PLACING}\b"),
     _rule(rf"\b(?:{_SAME})[ -](?:appearance|appearing|position(?:ing)?|configuration|size|course) of (?:the |an? )?"),
@@ -151,9 +151,7 @@ _EVENT = _pattern(
     + r"(?: in| of)(?: size| extent| number)?(?: of| in)? (?P<what>.+)"
 )
 _TRAILING = _pattern(rf"(?:,| and| but)? {_HOW}(?:unchanged|stable|increased|decreased|again){_RESPECT}$")
-_DENIAL = _pattern(
-    r"\b(?:no|not(?! (?:\w+ )?changed)|without|negative|free of|nor|absence|neither|never|cleared?|resolved)\b"
-)
+_DENIAL = _pattern(r"\b(?:no|not(?! (?:\w+ )?changed)|without|negative|free of|nor|absence|never|cleared?|resolved)\b")
 _VERB = _pattern(r"\b(?:is|are|has|have|shows?|appears?|demonstrates?|seen|noted)\b")
 _DEPENDENT = _pattern(
     _words(
@@ -205,9 +203,7 @@ _AFTER_NOUN = _pattern(
     r"\s(?:of|in|at|within|along|over|ending|with|projecting|measuring|involving|on|overlying|seen)\s"
 )
 _ARTICLE = _pattern(r"(?:(the|this|these|those|that|an?|both)\s+)?(.*)")
-_ADVERBS = _pattern(
-    r"(?:\b(?:grossly|slightly|mildly|largely|relatively|essentially|overall|significantly|very|again)\s+)+$"
-)
+_ADVERBS = _pattern(r"(?:\b(?:grossly|slightly|mildly|largely|relatively|essentially|significantly|very|again)\s+)+$")
 _JOINT = _pattern(r"(^|\b(?:an?|the|is|are|with)\s+)(?:and|but|or|to|,)\s+")
 _LEADING = _pattern(r"^(?:,|;|and|but|or|with|while|although|though|however|otherwise)\b[\s,]*")
 
@@ -215,27 +211,26 @@ _LEADING = _pattern(r"^(?:,|;|and|but|or|with|while|although|though|however|othe
 def _in_the_present(sentence: str) -> str:
     if not comparisons(sentence):
         return _finished(sentence)
+    if sentence.isupper():
+        return _in_the_present(sentence.lower()).upper()
     for pattern, replacement in _PHRASES:
         sentence = " ".join(pattern.sub(replacement, sentence).split())
-    body = sentence.strip(" ,;").rstrip(".!?:; ")
-    kept = _finished(_rejoined(body))
-    if comparisons(kept) or not _SAYS.search(kept):
-        return ""
-    return kept.upper() if sentence.isupper() else kept
+    kept = _finished(_rejoined(sentence.strip(" ,;").rstrip(".!?:; ")))
+    return "" if comparisons(kept) or not _SAYS.search(kept) else kept
 
 
 def _rejoined(body: str) -> str:
     """Rewrite clause by clause, and put together what can stand without the clauses that are dropped."""
     first, *rest = _CLAUSE.split(body)
-    said, denied, orphaned = "", False, False
+    said, denied, denial_lost, orphaned = "", False, False, False
     for link, clause in [("", first), *zip(rest[::2], rest[1::2], strict=True)]:
-        on_its_own = bool(_VERB.search(clause) or _DENIAL.search(clause))
-        if orphaned and (_DEPENDENT.match(clause) or (denied and not on_its_own)):
+        denies = bool(_DENIAL.search(clause))
+        if denies or _VERB.search(clause):
+            denied = denial_lost = False
+        if denial_lost or (orphaned and _DEPENDENT.match(clause)):
             continue
-        denied = denied and not on_its_own
         present = _clause_in_the_present(clause, denied=denied)
-        denied = denied or bool(_DENIAL.search(clause))
-        orphaned = not present
+        denied, denial_lost, orphaned = denied or denies, denies and not present, not present
         if present:
             said += (link if said else "") + present
     return said
