@@ -27,6 +27,7 @@ def present(text: str) -> set[str]:
         "Negative for consolidation, effusion, or pneumothorax.",
         "No evidence of consolidation, effusion, or pneumothorax is seen.",
         "Free of consolidation, effusion and pneumothorax.",
+        "Clear of consolidation, effusion or pneumothorax.",
         "without consolidation, effusion or pneumothorax",
         "Neither consolidation nor effusion nor pneumothorax.",
         "Consolidation, effusion and pneumothorax are not seen.",
@@ -205,3 +206,7 @@ def test_a_wider_word_includes_the_narrower_ones() -> None:
 def test_clear_lungs_deny_opacities_but_not_effusions() -> None:
     assert "opacity" in denied_by("clear lungs")
     assert "effusion" not in denied_by("clear lungs")
+
+
+def test_lungs_that_are_clear_of_a_finding_do_not_have_it() -> None:
+    assert ("consolidation", "absent") in said("The lungs are otherwise clear of focal airspace disease.")
