@@ -98,9 +98,7 @@ _PHRASES = (
     _rule(
         rf"\b(in|de)creased\b(?=[^,;.]*,? (?:since|from|than|(?:in )?compar\w+ (?:to|with)) {_OTHER})", r"\1creasing"
     ),
-    _rule(
-        rf"\b(?:larger|smaller|better|worse|(?:more|less) \w+) (?:than|compared to) (?:on |in )?{_OTHER}", "unchanged"
-    ),
+    _rule(rf"\b(?:similar|larger|smaller|worse|(?:more|less) \w+) (?:than|to|as) (?:on |in )?{_OTHER}", "unchanged"),
     _rule(r"\binterval (in|de)creased\b", r"\1creasing"),
     # nothing but the change is denied
     _rule(
@@ -150,14 +148,15 @@ _EVENT = _pattern(
     + _words("development placement insertion appearance increase worsening enlargement progression decrease reduction")
     + r"(?: in| of)(?: size| extent| number)?(?: of| in)? (?P<what>.+)"
 )
-_TRAILING = _pattern(rf"(?:,| and| but)? {_HOW}(?:unchanged|stable|increased|decreased|again){_RESPECT}$")
+_TRAILING = _pattern(rf"(?:,| and| but)? {_HOW}(?:unchanged|stable|similar|increased|decreased|again){_RESPECT}$")
 _DENIAL = _pattern(r"\b(?:no|not(?! (?:\w+ )?changed)|without|negative|free of|nor|absence|never|cleared?|resolved)\b")
 _VERB = _pattern(r"\b(?:is|are|has|have|shows?|appears?|demonstrates?|seen|noted)\b")
+_CLAIM = _pattern(r"\b(?:is|are|was|were|has|have|may|might|could)\b")
 _DEPENDENT = _pattern(
     _words(
         r"which that likely probably possibly consistent compatible suggest\w* represent\w* concerning worrisome may could might",
         "measuring due secondary versus vs or is are has have at in of on from within more most less greater given allowing",
-        "than status previously probable possible presumably reflecting indicating but however and it this these they left as a",
+        "than status was were previously probable possible presumably reflecting indicating but however and it this these they left as a",
     )
     + r"\b"
 )
@@ -232,7 +231,7 @@ def _rejoined(body: str) -> str:
         present = _clause_in_the_present(clause, denied=denied)
         denied, denial_lost, orphaned = denied or denies, denies and not present, not present
         if present:
-            said += (link if said else "") + present
+            said += link + present.replace("There ", "there ", 1) if said else present
     return said
 
 
@@ -264,7 +263,7 @@ def _there(what: str, where: str) -> str:
     match = _ARTICLE.fullmatch(what)
     article, name = (match[1] or "", match[2]) if match else ("", what)
     head = _AFTER_NOUN.split(name, maxsplit=1)[0]
-    if _ANATOMY.search(head) or not _SAYS.search(head) or _DENIAL.search(head) or _DANGLING.search(what):
+    if _ANATOMY.search(head) or not _SAYS.search(head) or _DENIAL.search(head) or _CLAIM.search(what):
         return ""
     name = name[0].lower() + name[1:] if name[1:2].islower() else name
     plural = bool(re.search(r"(?:[^sui]s|ses|thoraces)$| and ", head, re.IGNORECASE))
