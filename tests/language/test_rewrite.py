@@ -56,6 +56,7 @@ REWRITTEN = {
     "Heart size is normal, stable mediastinal contours.": "Heart size is normal.",
     "No effusion, worsening edema, or pneumothorax.": "No effusion, or pneumothorax.",
     "No interval change, effusion or pneumothorax.": "No effusion or pneumothorax.",
+    "Opacity consistent with developing infection.": "Opacity consistent with infection.",
     "Stable chest with no effusion.": "No effusion.",
     "THE EFFUSION HAS INCREASED SINCE ___. NO EDEMA.": "THERE IS AN EFFUSION. NO EDEMA.",
     "1. Stable cardiomegaly. 2. no edema": "Cardiomegaly. No edema.",

@@ -130,14 +130,14 @@ _PHRASES = (
     _rule(rf"\b(?:{_SAME})[ -](?:appearance|appearing|position(?:ing)?|configuration|size|course) of (?:the |an? )?"),
     _rule(rf",? (?:which|that) (?:is|are|appears?) {_HOW}{_CHANGED}{_RESPECT}(?=[,;.]|$)"),
     _rule(rf"\b(?:is|are|appears?) {_HOW}{_SAME}{_RESPECT} (?:and|but),? (?=(?:is|are|appears?|has|have) )"),
-    _rule(rf"(?<=\w) {_SAME}{_RESPECT} and (?=within |normal)", " "),
+    _rule(rf"(?<=\w) {_SAME}{_RESPECT} and (?=within |normal|unremark)", " "),
     _rule(rf"\b(is|are|appears?) {_HOW}{_SAME}{_RESPECT} (?:and|but),? (?=\w)", r"\1 "),
     _rule(rf"(?:,| and| but) {_HOW}{_SAME}{_RESPECT}(?=[,;.]|$| with| without)"),
     _rule(r"\b(?:,? (?:and|or)|,) (?:significant )?interval change(?=[,;.]|$)"),
     _rule(r",? without (?:significant |interval |appreciable )*change(?=[,;.]|$)"),
 )
 _CLAUSE = _pattern(
-    r"(;\s*|,\s+(?!X{3}|__)(?:and\s+|but\s+|or\s+)?|\s+(?:but|while|although|though|with)\s+"
+    r"(;\s*|,\s+(?!X{3}|__)(?:and\s+|but\s+|or\s+)?|(?<!consistent)(?<!compatible)\s+(?:but|while|although|though|with)\s+"
     r"|\s+and\s+(?=(?:the|there|no|an?|this|these|has|have)\s))"
 )
 _WHERE = r"(?P<where> (?:in|at|within|over|which) .+)?"
@@ -178,7 +178,7 @@ _SAYS = _pattern(
         r"marking haze hazy crowding collapse airspace air\sspace disease \bnormal clear unremarkable intact \blow\b large",
         r"small prominen widen increased decreased reticul interstiti compress shift deviat engorge pleural abnormal process",
         r"air\b fluid injur plate drain lobectomy resection surg exagg hypoinfl hypoventil in\splace plaque asymmetr bullet",
-        r"foreign tracheo eventration dextro levo aneurysm hypertens",
+        r"foreign tracheo eventration dextro levo aneurysm hypertens infect failure malignan",
     )
 )
 """What says something about an image: a finding, a device, a state. `Heart size.` says nothing."""
