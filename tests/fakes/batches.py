@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 from aiohttp import web
 
-from tests.fakes.faults import content_filter_error, refuse, respond
+from tests.fakes.faults import content_filter_error, is_azure, refuse, request_key, respond
 
 if TYPE_CHECKING:
     from tests.fakes.openai_server import FakeOpenAI
@@ -115,8 +115,7 @@ class Batches:
         batch = self._new(asked)
         lines = [line for line in content.splitlines() if line]
         self._server.log(event="batch", id=batch["id"], metadata=batch["metadata"], lines=len(lines))
-        azure = request.path.startswith("/openai/")
-        work = asyncio.create_task(self._work(batch, lines, errors_always=azure))
+        work = asyncio.create_task(self._work(batch, lines, errors_always=is_azure(request)))
         self._working[batch["id"]] = work
         work.add_done_callback(lambda _work: self._working.pop(batch["id"]))
         return respond(batch)
@@ -207,8 +206,6 @@ class Batches:
         return good, bad
 
     def _answer_line(self, line: dict[str, Any]) -> tuple[int, dict[str, Any]]:
-        from tests.fakes.openai_server import request_key
-
         first = self.lines[line["custom_id"]] == 1
         if first and random.Random(line["custom_id"]).random() < self._server.behaviour.batch_error_share:
             return 500, {"error": {"message": "planted", "type": "server_error", "param": None, "code": "server_error"}}

@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any
 
 import orjson
 from aiohttp import web
+
+from radvlm_cli.hashing import content_hash
 
 TRANSIENT = (
     "429",
@@ -59,6 +61,11 @@ class Faults:
         """The outcome that a body always has, whatever the seed, if it is no ordinary answer."""
         even = self.final_rate / len(FINAL)
         return _pick(f"{key} final", {kind: even + self.final_shares.get(kind, 0.0) for kind in FINAL})
+
+
+def request_key(body: dict[str, Any]) -> str:
+    """SHA-256 of what is asked and of whom."""
+    return content_hash([body["model"], body["messages"]])
 
 
 def _pick(text: str, shares: Mapping[str, float]) -> str | None:
@@ -130,6 +137,11 @@ class Limits:
         return self._requests.headers("requests") | self._tokens.headers("tokens")
 
 
+def is_azure(request: web.Request) -> bool:
+    """Whether the path is one of Azure's."""
+    return request.path.startswith("/openai/")
+
+
 def respond(document: Any, status: int = 200) -> web.Response:
     """JSON."""
     return web.Response(status=status, body=orjson.dumps(document), content_type="application/json")
@@ -142,9 +154,7 @@ def refuse(
     return respond({"error": {"message": message, "type": kind, "param": parameter, "code": code}}, status)
 
 
-def unsupported(
-    body: dict[str, Any], models: tuple[str, ...], *, azure: bool, knows_schema: bool
-) -> web.Response | None:
+def unsupported(body: dict[str, Any], models: Sequence[str], *, azure: bool, knows_schema: bool) -> web.Response | None:
     """What the model, or the lack of it, does not allow."""
     model = body["model"]
     if models and model not in models:

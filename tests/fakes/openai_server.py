@@ -14,16 +14,14 @@ import random
 import threading
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
-from hashlib import sha256
 from pathlib import Path
 from typing import Any, BinaryIO, Self
 
 import orjson
 from aiohttp import web
 
-from radvlm_cli.hashing import canonical_json
 from tests.fakes import answers
 from tests.fakes.batches import ENDS, Batches
 from tests.fakes.faults import (
@@ -34,7 +32,9 @@ from tests.fakes.faults import (
     content_filter_error,
     disconnect,
     fail,
+    is_azure,
     refuse,
+    request_key,
     respond,
     unsupported,
 )
@@ -54,7 +54,7 @@ class Behaviour:
     faults: Faults = field(default_factory=Faults)
     key: str | None = None
     """The key that it wants; None: any."""
-    models: tuple[str, ...] = ()
+    models: Sequence[str] = ()
     """Models or deployments that it has; empty: any."""
     count_tokens: bool = True
     rpm: float | None = None
@@ -83,7 +83,7 @@ class FakeOpenAI:
         self.behaviour = Behaviour(**behaviour)
         self.stats: Counter[str] = Counter()
         self.asked: Counter[str] = Counter()
-        """Requests by key (request_key)."""
+        """Requests by key (faults.request_key)."""
         self.answered: Counter[str] = Counter()
         """Of those, the ones that were answered with 200, in full."""
         self.bodies: list[dict[str, Any]] = []
@@ -95,8 +95,7 @@ class FakeOpenAI:
         self._jitter = random.Random(0)
 
     def __enter__(self) -> Self:
-        ready = threading.Event()
-        self._loop = asyncio.new_event_loop()
+        ready, self._loop = threading.Event(), asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._serve, args=(ready,), daemon=True)
         self._thread.start()
         assert ready.wait(20)
@@ -158,7 +157,7 @@ class FakeOpenAI:
         versioned = "/v1/" in request.path
         if not versioned and "api-version" not in request.query:
             return respond({"error": {"code": "404", "message": "Resource not found"}}, 404)
-        told = request.headers.get("api-key") if _is_azure(request) else None
+        told = request.headers.get("api-key") if is_azure(request) else None
         if told is None and versioned:
             told = request.headers.get("Authorization", "").removeprefix("Bearer ")
         if self.behaviour.key is not None and told != self.behaviour.key:
@@ -166,8 +165,8 @@ class FakeOpenAI:
         return None
 
     async def _models(self, _request: web.Request) -> web.Response:
-        names = self.behaviour.models or ("test-model",)
-        return respond({"object": "list", "data": [{"id": name, "object": "model"} for name in names]})
+        data = [{"id": name, "object": "model"} for name in self.behaviour.models or ("test-model",)]
+        return respond({"object": "list", "data": data})
 
     async def _stats(self, _request: web.Request) -> web.Response:
         names = ("requests", "input_tokens", "output_tokens", "in_flight", "max_in_flight")
@@ -219,31 +218,31 @@ class FakeOpenAI:
         if len(self.bodies) < _BODIES_KEPT:
             self.bodies.append(body)
         number = self.stats["requests"]
-        self.log(event="asked", id=number, key=key, status=None, attempt=self.asked[key])
+        self.log(event="asked", id=number, key=key, attempt=self.asked[key])
         return number
 
     async def _reply(self, request: web.Request, body: dict[str, Any], key: str) -> tuple[web.StreamResponse, str]:
         """The response, and how it is told of: its status, or `fault`."""
-        if self.behaviour.down:
-            return await disconnect(request), "fault"
         told = self.behaviour
+        if told.down:
+            return await disconnect(request), "fault"
         refused = (
             self._refused(request)
-            or unsupported(body, told.models, azure=_is_azure(request), knows_schema=told.knows_schema)
+            or unsupported(body, told.models, azure=is_azure(request), knows_schema=told.knows_schema)
             or self._limits.admit(body)
         )
         if refused is not None:
             return refused, str(refused.status)
-        fault = self.behaviour.faults.transient(key, self.asked[key])
+        fault = told.faults.transient(key, self.asked[key])
         if fault in ("disconnect", "disconnect in body"):
             return await disconnect(request, in_body=fault == "disconnect in body"), "fault"
         if fault is not None and fault not in USAGE:
             return fail(fault), "fault"
-        final = self.behaviour.faults.final(key)
+        final = told.faults.final(key)
         if final == "content filter":
             return respond(content_filter_error(), 400), "400"
         document = self.completion(body, final)
-        return respond(document if fault is None else answers.misstate(document, fault)), "200"
+        return respond(answers.misstate(document, fault) if fault else document), "200"
 
     def completion(self, body: dict[str, Any], final: str | None) -> dict[str, Any]:
         """The document of an answer, which is counted as paid; also for batches."""
@@ -252,15 +251,6 @@ class FakeOpenAI:
         self.stats["input_tokens"] += document["usage"]["prompt_tokens"]
         self.stats["output_tokens"] += document["usage"]["completion_tokens"]
         return document
-
-
-def _is_azure(request: web.Request) -> bool:
-    return request.path.startswith("/openai/")
-
-
-def request_key(body: dict[str, Any]) -> str:
-    """SHA-256 of what is asked and of whom."""
-    return sha256(canonical_json([body["model"], body["messages"]]).encode()).hexdigest()
 
 
 def _parse() -> argparse.Namespace:
@@ -293,9 +283,8 @@ def main() -> None:
     shares = {outcome: float(share) for outcome, _, share in (text.partition("=") for text in told.pop("final"))}
     faults = Faults(rate=told.pop("fault_rate"), seed=told.pop("seed"), final_shares=shares)
     port, latency_s, count = told.pop("port"), told.pop("latency_ms") / 1000, told.pop("count")
-    told["models"] = tuple(told["models"])
-    answer = getattr(importlib.import_module(module), name)
-    server = FakeOpenAI(answer=answer, latency_s=latency_s, faults=faults, count_tokens=count == "tokens", **told)
+    told["answer"] = getattr(importlib.import_module(module), name)
+    server = FakeOpenAI(latency_s=latency_s, faults=faults, count_tokens=count == "tokens", **told)
     loop = asyncio.new_event_loop()
     loop.run_until_complete(server.start("127.0.0.1", port))
     print(server.url, flush=True)
