@@ -5,15 +5,18 @@ from __future__ import annotations
 import os
 import shlex
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
+from radvlm_cli.commands import llm_options as llm
+from radvlm_cli.commands import options
 from radvlm_cli.commands.output import print_json, print_table, say
 from radvlm_cli.commands.running import stage_run
-from radvlm_cli.config import Settings, zero_retention_confirmed
+from radvlm_cli.config import Settings, load_settings, zero_retention_confirmed
 from radvlm_cli.errors import ConfigError, StoreError
 
 if TYPE_CHECKING:
@@ -44,7 +47,89 @@ class Wishes(NamedTuple):
     allow_network_store: bool
 
 
-def check_sources(stage: str, wanted: list[str], known: tuple[str, ...]) -> list[str]:
+def writing_command(stage: str, names: tuple[str, ...], help: str) -> Callable[..., None]:
+    """The command of a stage that writes texts; both have the same options but for their sources and their help."""
+
+    def command(
+        source: list[str],
+        split: llm.Splits = None,
+        provider: llm.ProviderName = None,
+        model: llm.Model = None,
+        azure_model: llm.AzureModel = None,
+        base_url: llm.BaseUrl = None,
+        temperature: llm.Temperature = 0.0,
+        max_tokens: llm.MaxTokens = None,
+        reasoning_effort: llm.ReasoningEffort = None,
+        batch: llm.Batch = False,
+        poll: llm.Poll = 60.0,
+        concurrency: llm.Concurrency = 512,
+        requests_per_minute: llm.RequestsPerMinute = None,
+        tokens_per_minute: llm.TokensPerMinute = None,
+        timeout: llm.Timeout = 300.0,
+        max_cost: llm.MaxCost = None,
+        price: llm.PriceOption = None,
+        confirm_zero_retention: llm.ZeroRetention = False,
+        confirm_batch_retention: llm.BatchRetention = False,
+        limit: llm.Limit = None,
+        no_files: llm.NoFiles = False,
+        show: llm.Show = None,
+        retry: llm.Retry = None,
+        accept: llm.Accept = None,
+        edit: llm.Edit = None,
+        text: llm.TextFile = None,
+        data_dir: options.DataDir = None,
+        derived_dir: options.DerivedDir = None,
+        store: options.StorePath = None,
+        resume: options.Resume = False,
+        dry_run: options.DryRun = False,
+        as_json: options.Json = False,
+        allow_network_store: options.AllowNetworkStore = False,
+    ) -> None:
+        wishes = Wishes(
+            source=_check_sources(stage, source, names),
+            split=[] if not split or llm.Split.all in split else [name.value for name in split],
+            choice={
+                "provider": provider.value if provider else None,
+                "model": model,
+                "azure_model": azure_model,
+                "base_url": base_url,
+                "temperature": temperature,
+                "max_tokens": max_tokens,
+                "reasoning_effort": reasoning_effort,
+                "zero_retention": confirm_zero_retention,
+                "batch_retention": confirm_batch_retention,
+                "batch": batch,
+            },
+            pace={
+                "concurrency": concurrency,
+                "requests_per_minute": requests_per_minute,
+                "tokens_per_minute": tokens_per_minute,
+                "timeout_s": timeout,
+            },
+            price=price,
+            max_cost=max_cost,
+            poll=poll,
+            limit=limit,
+            no_files=no_files,
+            show=show is not None,
+            retry=retry is not None,
+            accept=accept or [],
+            edit=edit,
+            text=text,
+            resume=resume,
+            dry_run=dry_run,
+            as_json=as_json,
+            allow_network_store=allow_network_store,
+        )
+        _carry_out(stage, wishes, load_settings(data_dir=data_dir, derived_dir=derived_dir, store=store))
+
+    told = f"{', '.join(names)}, or all; may be repeated."
+    command.__annotations__["source"] = Annotated[list[str], typer.Option("--source", help=told)]
+    command.__doc__ = help
+    return command
+
+
+def _check_sources(stage: str, wanted: list[str], known: tuple[str, ...]) -> list[str]:
     """The sources, `all` spelled out; ConfigError for one that the stage does not know."""
     for name in wanted:
         if name not in (*known, "all"):
@@ -54,7 +139,7 @@ def check_sources(stage: str, wanted: list[str], known: tuple[str, ...]) -> list
     return [name for name in known if name in wanted or "all" in wanted]
 
 
-def carry_out(stage: str, wishes: Wishes, settings: Settings) -> None:
+def _carry_out(stage: str, wishes: Wishes, settings: Settings) -> None:
     """Show, review, estimate or write, as wished."""
     if not settings.store.exists():
         raise StoreError(f"There is no store at {settings.store}.", "radvlm prepare --source all --data-dir PATH")
@@ -150,7 +235,7 @@ def _run(
     batch: bool,
 ) -> list[Job]:
     from radvlm_cli.stages.batches import BatchWay
-    from radvlm_cli.stages.generate import write_by_model
+    from radvlm_cli.stages.online import write_by_model
     from radvlm_cli.stages.writing import make_tasks, write_all
 
     way: Any = None

@@ -32,6 +32,7 @@ class Meter:
         self._batch = batch
         self._answers = 0
         self._recent: deque[tuple[float, int]] = deque()
+        self._recent_tokens = 0
         self._prefix: dict[bytes, int] = {}
 
     def input_estimate(self, request: Request) -> int:
@@ -77,12 +78,13 @@ class Meter:
         self._answers += answer.usage.output is not None
         now = time.monotonic()
         self._recent.append((now, used))
-        while self._recent and self._recent[0][0] < now - _WINDOW_S:
-            self._recent.popleft()
+        self._recent_tokens += used
+        while self._recent[0][0] < now - _WINDOW_S:
+            self._recent_tokens -= self._recent.popleft()[1]
 
     def tokens_per_minute(self) -> float:
         """Of the last half minute."""
         if len(self._recent) < 2:
             return 0.0
         span = max(1.0, time.monotonic() - self._recent[0][0])
-        return 60 * sum(tokens for _at, tokens in self._recent) / span
+        return 60 * self._recent_tokens / span

@@ -190,7 +190,7 @@ def _adopt_batch(run: Run, layout: Layout, kind: _Kind, files: list[tuple[Genera
             content = _read(root + file.path)
             good.append((file, before, kind.row(file, _text(content)), sha256(content).hexdigest()))
         except (OSError, ValueError, DataError) as error:
-            failures.append((name, step, file.path, "failed", _reason(error), run.id))
+            failures.append(("prepare", name, step, file.path, "failed", _reason(error), run.id))
             if before is not None:
                 failed.append(before.id)
     with run.store.write() as connection:

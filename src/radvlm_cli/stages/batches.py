@@ -32,9 +32,9 @@ from radvlm_cli.stages.generate import (
     register,
     without_text,
 )
-from radvlm_cli.stages.tasks import Item, Task, Unanswered, Written, converse_with, statements
+from radvlm_cli.stages.tasks import Item, Statement, Task, Unanswered, Written, converse_with, statements
 from radvlm_cli.store.batches import Line, StoredBatch, advance, intend, open_batches, record_answers
-from radvlm_cli.store.bulk import execute_many
+from radvlm_cli.store.bulk import execute_grouped
 from radvlm_cli.store.calls import Asked, answered_keys, find_answer, pack, spent
 from radvlm_cli.store.runs import Run
 
@@ -45,7 +45,7 @@ _TOO_MANY_TOKENS = "token_limit_exceeded"
 
 
 class BatchWay:
-    """Writes a task's items by batches; stands in for generate.write_by_model."""
+    """Writes a task's items by batches; stands in for online.write_by_model."""
 
     def __init__(self, poll_s: float, *, lines_per_file: int = LINES_PER_FILE) -> None:
         self._poll_s = poll_s
@@ -58,7 +58,7 @@ class BatchWay:
             job.work()
         finally:
             job.close()
-            run.tally(f"{task.source} {task.step}", Generated(job.items, job.meter).counts())
+            run.tally(task.label, Generated(job.items, job.meter).counts())
         return Generated(job.items, job.meter)
 
 
@@ -83,6 +83,7 @@ class _BatchJob:
         self.dialect = Dialect(local=writer.endpoint.local)
         self._who = Asked(writer.endpoint.provider, writer.endpoint.host, run.id)
         self._prompts: dict[bytes, int] = {}
+        self._answered: set[bytes] = set()
         self._judged: set[str] = set()
         self.out_of_budget: BudgetError | None = None
 
@@ -192,14 +193,13 @@ class _BatchJob:
         sending = _Sending(self) if send else None
         task, run = self._task, self._run
         run.progress.start(f"{task.source}: {task.stage} {task.step}, in batches", task.count())
-        self.register(prompt_for(task, self._writer))
-        answered = answered_keys(run.store, self._prompts.values())
-        rows = []
+        self._answered = answered_keys(run.store, self._prompts.values())
+        rows: list[Statement] = []
         for found in pending(task, self._writer, self._selection, items):
             run.progress.advance()
             if found is None or found.item.name in self._judged:
                 continue
-            written = self._as_far_as_known(found.item, answered, sending)
+            written = self._as_far_as_known(found.item, sending)
             if written is None:
                 continue
             self._judged.add(found.item.name)
@@ -210,20 +210,16 @@ class _BatchJob:
         self._write(rows)
         return sending.finish() if sending is not None else False
 
-    def _statements(self, found: Pending, written: Written) -> list[tuple[str, object]]:
+    def _statements(self, found: Pending, written: Written) -> list[Statement]:
         origin, run = self._writer.origin, self._run.id
-        return list(statements(self._task, found.item, written, origin=origin, key=found.key, run=run))
+        return statements(self._task, found.item, written, origin=origin, key=found.key, run=run)
 
-    def _write(self, rows: list[tuple[str, object]]) -> None:
-        by_sql: dict[str, list[object]] = {}
-        for sql, row in rows:
-            by_sql.setdefault(sql, []).append(row)
+    def _write(self, rows: list[Statement]) -> None:
         with self._run.store.write() as connection:
-            for sql, parameters in by_sql.items():
-                execute_many(connection, sql, parameters)  # type: ignore[arg-type]
+            execute_grouped(connection, rows)
         rows.clear()
 
-    def _as_far_as_known(self, item: Item, answered: set[bytes], sending: _Sending | None) -> Written | None:
+    def _as_far_as_known(self, item: Item, sending: _Sending | None) -> Written | None:
         """The verdict, if all its answers are there; else the missing request is handed on."""
         if nothing := without_text(self._task, item):
             return Written(nothing, None, False)
@@ -232,7 +228,7 @@ class _BatchJob:
         steps = converse_with(self._task, item, prompt)
         request = next(steps)
         while True:
-            answer = find_answer(self._run.store, request.key) if self._is_answered(request, answered) else None
+            answer = find_answer(self._run.store, request.key) if request.key in self._answered else None
             if answer is None:
                 if sending is None:
                     return (
@@ -247,12 +243,11 @@ class _BatchJob:
                 written: Written = ended.value
                 return written
 
-    def _is_answered(self, request: Request, answered: set[bytes]) -> bool:
-        return request.key in answered or request.prompt.parameters.get("seed") is not None
-
     def register(self, prompt: Prompt) -> int:
+        """The row of a prompt; on the first sight of it, its answered calls are looked up all at once."""
         if prompt.hash not in self._prompts:
             self._prompts[prompt.hash] = register(self._run.store, self._run.id, prompt)
+            self._answered |= answered_keys(self._run.store, [self._prompts[prompt.hash]])
         return self._prompts[prompt.hash]
 
     def _local_file(self, intent: str) -> Path:

@@ -31,6 +31,7 @@ class Dialogues:
     """The images of one source that dialogues are to be written about. See tasks.Task."""
 
     stage = "converse"
+    without_text = "the image has nothing to tell of"
     schema: dict[str, Any] = {  # noqa: RUF012 - a constant
         "type": "object",
         "properties": {
@@ -52,6 +53,7 @@ class Dialogues:
         self.source = source
         self.step = KINDS[source]
         self.prompt_name = f"converse-{self.step}"
+        self.label = " ".join((source, self.step, *splits))
         self._store = store
         self._ids = _sample(dialogue_images(store, source, self.step, splits), source, limit)
 

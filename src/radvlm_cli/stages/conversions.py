@@ -111,7 +111,7 @@ def _commit(run: Run, layout: Layout, key: str, batch: list[_Done]) -> None:
         status = "present" if result.problem is None else "failed"
         images.append((result.width, result.height, status, result.problem, run.id, name, job.image_id))
         if result.problem is not None:
-            failures.append((name, "conversions", job.image_id, "failed", result.problem, run.id))
+            failures.append(("prepare", name, "conversions", job.image_id, "failed", result.problem, run.id))
             continue
         path = layout.relative_derived(job.target)
         made_with = key if origin == "written" else None

@@ -13,7 +13,6 @@ from radvlm_cli.stages.tasks import Accepted, Faulty, Item, Nothing, Statement
 from radvlm_cli.store.engine import Store
 from radvlm_cli.store.generated import DROP_TEXT_SQL, TEXT_SQL, StudyItem, studies, study_items
 
-SOURCES = ("mimic", "chexpert-plus", "openi")
 _RAW = ("chexpert-plus",)
 """Sources whose reports come as typed, with typing errors and marks of the reporting system."""
 NO_TEXT = "the report has no findings, impression or last paragraph"
@@ -26,6 +25,7 @@ class Curation:
 
     stage = "curate"
     step = "texts"
+    without_text = NO_TEXT
     schema: dict[str, Any] = {  # noqa: RUF012 - a constant
         "type": "object",
         "properties": {"nothing_left": {"type": "boolean"}, "text": {"type": "string"}},
@@ -38,6 +38,11 @@ class Curation:
         self.prompt_name = "curate-raw" if source in _RAW else "curate-dictated"
         self._store = store
         self._ids = studies(store, source, splits)
+
+    @property
+    def label(self) -> str:
+        """What its counts are stored under."""
+        return f"{self.source} {self.step}"
 
     def count(self) -> int:
         """How many reports there are."""

@@ -232,7 +232,7 @@ def _record_batches(job: Job, step: str, stream: Iterable[T | Outcome]) -> Itera
         outcomes: list[tuple[Any, ...]] = []
         for record in batch:
             if isinstance(record, Outcome):
-                outcomes.append((job.name, step, record.item, record.status, record.reason, run.id))
+                outcomes.append(("prepare", job.name, step, record.item, record.status, record.reason, run.id))
             else:
                 records.append(record)
         with run.store.write() as connection:

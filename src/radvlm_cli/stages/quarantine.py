@@ -7,6 +7,7 @@ from typing import Any
 
 from radvlm_cli.errors import DataError
 from radvlm_cli.instructions.conversation import encode, parse
+from radvlm_cli.store.components import image_owner
 from radvlm_cli.store.engine import Store
 from radvlm_cli.store.generated import DIALOGUE_SQL, FORGET_OUTCOME_SQL, RELEASE_SQL, TEXT_SQL
 from radvlm_cli.store.runs import Run
@@ -80,9 +81,8 @@ def _keep(run: Run, stage: str, source: str, step: str, item: str, content: str,
         if stage == "curate":
             connection.exec_driver_sql(TEXT_SQL, (source, item, content, origin, key, call, how, run.id))
         else:
-            owner = "mimic" if source == "mscxr" else source
             image, split = connection.exec_driver_sql(
-                "SELECT id, split FROM image WHERE source = ? AND image_id = ?", (owner, item)
+                "SELECT id, split FROM image WHERE source = ? AND image_id = ?", (image_owner(source), item)
             ).one()
             row = (source, image, step, split, content, origin, key, call, how, run.id)
             connection.exec_driver_sql(DIALOGUE_SQL, row)

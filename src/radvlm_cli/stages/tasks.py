@@ -10,6 +10,7 @@ from radvlm_cli.language import Fault
 from radvlm_cli.llm import Answer, Prompt, Request
 from radvlm_cli.llm.prompting import ask, ask_again
 from radvlm_cli.records import Status
+from radvlm_cli.store.bulk import OUTCOME_SQL
 from radvlm_cli.store.generated import FORGET_OUTCOME_SQL, QUARANTINE_SQL, RELEASE_SQL, Known
 
 CHECKS_VERSION = 3
@@ -21,9 +22,6 @@ _NO_TEXT: dict[Status, str] = {
     "rejected": "the endpoint does not take the request",
     "truncated": "the answer was cut off at max_tokens",
 }
-OUTCOME_SQL = (
-    "INSERT OR REPLACE INTO outcome (stage, subject, step, item, status, reason, run_id) VALUES (?,?,?,?,?,?,?)"
-)
 Statement = tuple[str, Sequence[Any]]
 
 
@@ -78,6 +76,12 @@ class Task(Protocol):
     step: str
     prompt_name: str
     schema: dict[str, Any]
+    without_text: str
+    """Why nothing is asked about an item of which there is nothing to tell."""
+
+    @property
+    def label(self) -> str:
+        """What its counts are stored under."""
 
     def count(self) -> int:
         """How many items there are."""

@@ -20,6 +20,7 @@ from radvlm_cli.stages.curate import Curation
 from radvlm_cli.stages.generate import Generated, Options, Selection, Writer, write_by_rules
 from radvlm_cli.stages.generated_files import write_dialogues, write_texts
 from radvlm_cli.stages.tasks import Task
+from radvlm_cli.store.components import image_owner
 from radvlm_cli.store.engine import Store
 from radvlm_cli.store.runs import Run
 
@@ -106,7 +107,7 @@ def make_tasks(
         what, hint = (
             ("reports", f"radvlm prepare --source {sources[0]}")
             if stage == "curate"
-            else ("images with a curated report or a grounding", f"radvlm curate --source {_owner(sources[0])}")
+            else ("images with a curated report or a grounding", f"radvlm curate --source {image_owner(sources[0])}")
         )
         raise DataError(f"The store has no {what} of {', '.join(sources)} in these splits.", hint)
     return tasks
@@ -133,7 +134,7 @@ def write_all(
     """Run the tasks one after another; `by_model` is the way to ask (None: the rules)."""
     jobs = []
     for task in tasks:
-        layout = locate(SOURCES[_owner(task.source)]().info, data_dir, derived_dir)
+        layout = locate(SOURCES[image_owner(task.source)]().info, data_dir, derived_dir)
         adopt_if_changed(run, layout)
         if by_model is None:
             generated = write_by_rules(run, task, selection)
@@ -141,18 +142,12 @@ def write_all(
             generated = by_model(run, task, writer, selection, options)
         counts = generated.counts()
         run.failed_items += counts["quarantined"] + counts["unanswered"]
-        run.tally(f"{task.source} {task.step}", counts)
         jobs.append(Job(task.source, generated, _write_files(run, layout, task) if files else 0))
     return jobs
 
 
 def _write_files(run: Run, layout: Layout, task: Task) -> int:
     return write_texts(run, layout) if task.stage == "curate" else write_dialogues(run, layout, task.source)
-
-
-def _owner(source: str) -> str:
-    """The source whose images and reports a source of dialogues is about."""
-    return "mimic" if source == "mscxr" else source
 
 
 async def _served_model(endpoint: Endpoint) -> str:

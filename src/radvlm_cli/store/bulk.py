@@ -14,10 +14,9 @@ from radvlm_cli.store.engine import Store
 T = TypeVar("T")
 
 OUTCOME_SQL = (
-    "INSERT OR REPLACE INTO outcome (stage, subject, step, item, status, reason, run_id) "
-    "VALUES ('prepare', ?, ?, ?, ?, ?, ?)"
+    "INSERT OR REPLACE INTO outcome (stage, subject, step, item, status, reason, run_id) VALUES (?, ?, ?, ?, ?, ?, ?)"
 )
-"""Tells of an item of `prepare`; what was told of it before in the same step is replaced."""
+"""Tells of an item of a stage; what was told of it before in the same step is replaced."""
 
 DERIVED_FILE_SQL = (
     "INSERT INTO artifact (root, path, kind, origin, key, sha256, bytes, mtime_ns, run_id) "
@@ -71,6 +70,15 @@ def execute_many(connection: Connection, sql: str, rows: Sequence[Sequence[Any]]
         cursor.close()
     changed: int = raw.total_changes - before
     return changed
+
+
+def execute_grouped(connection: Connection, statements: Iterable[tuple[str, Sequence[Any]]]) -> None:
+    """Run (SQL, parameters) pairs, those of one SQL together, in the order in which each SQL comes first."""
+    rows_of: dict[str, list[Sequence[Any]]] = {}
+    for sql, row in statements:
+        rows_of.setdefault(sql, []).append(row)
+    for sql, rows in rows_of.items():
+        execute_many(connection, sql, rows)
 
 
 def remove_rows(store: Store, table: str, source: str, key: str, values: Iterable[str]) -> None:

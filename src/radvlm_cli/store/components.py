@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 from radvlm_cli.store.engine import Store
-from radvlm_cli.store.queries import OWN_IMAGES
+from radvlm_cli.store.queries import OWN_I
 
 COHORT = {
     "mimic": "mimic",
@@ -20,7 +20,12 @@ COHORT = {
 """Sources that share patients, studies and images; a source not named is its own cohort."""
 
 _IMAGES_OF = {"imagenome": "mimic", "mscxr": "mimic"}
-"""Sources that describe another source's images."""
+
+
+def image_owner(source: str) -> str:
+    """The source whose images a source describes: mostly itself."""
+    return _IMAGES_OF.get(source, source)
+
 
 FRONTAL = {
     "mimic": "i.view IN ('PA', 'AP')",
@@ -46,7 +51,7 @@ class Selection(NamedTuple):
     @property
     def image_source(self) -> str:
         """The source that owns the images."""
-        return _IMAGES_OF.get(self.source, self.source)
+        return image_owner(self.source)
 
     @property
     def cohort(self) -> str:
@@ -99,7 +104,7 @@ _Query = tuple[str, list[Any]]
 
 def _where(selection: Selection) -> _Query:
     source, frontal = selection.image_source, FRONTAL.get(selection.image_source, "1")
-    where, parameters = f"{OWN_IMAGES.replace('image.', 'i.').replace('?1', '?')} AND {frontal}", [source] * 3
+    where, parameters = f"{OWN_I} AND {frontal}", [source] * 3
     if "all" in selection.splits:
         return where, parameters
     marks = ", ".join("?" * len(selection.splits))

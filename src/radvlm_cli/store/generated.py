@@ -6,9 +6,9 @@ from array import array
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
-from radvlm_cli.store.components import FRONTAL
+from radvlm_cli.store.components import FRONTAL, image_owner
 from radvlm_cli.store.engine import Store
-from radvlm_cli.store.queries import OWN_IMAGES
+from radvlm_cli.store.queries import OWN_I
 
 _PAGE = 2000
 """Items per read: a read that lasted as long as a job would keep the write-ahead log from being folded back."""
@@ -94,7 +94,7 @@ def studies(store: Store, source: str, splits: Sequence[str]) -> array[int]:
     sql = f"SELECT r.id FROM report r WHERE r.source = ? AND {where}"
     parameters = [source, *parameters]
     if source in FRONTAL:
-        sql += f" AND r.study_id IN (SELECT i.study_id FROM image i WHERE {_own()} AND {FRONTAL[source]})"
+        sql += f" AND r.study_id IN (SELECT i.study_id FROM image i WHERE {OWN_I} AND {FRONTAL[source]})"
         parameters += [source] * 3
     return array("q", (row_id for (row_id,) in store.rows(f"{sql} ORDER BY r.id", parameters)))
 
@@ -118,7 +118,7 @@ def study_items(store: Store, source: str, ids: Sequence[int]) -> Iterator[Study
 def dialogue_images(store: Store, source: str, kind: str, splits: Sequence[str]) -> Iterator[tuple[int, str]]:
     """Row id and name of the images that a kind of dialogue can be about, in some splits (empty: all)."""
     where, parameters = _in_splits("i.split", splits)
-    owner = "mimic" if source == "mscxr" else source
+    owner = image_owner(source)
     if kind == "standard":
         needed = "EXISTS (SELECT 1 FROM curated_text c WHERE c.source = i.source AND c.study_id = i.study_id)"
         extra: list[str] = []
@@ -126,7 +126,7 @@ def dialogue_images(store: Store, source: str, kind: str, splits: Sequence[str])
         needed = "EXISTS (SELECT 1 FROM grounding g WHERE g.source = ? AND g.image_id = i.id AND g.boxes <> '[]')"
         extra = [source]
     sql = (
-        f"SELECT i.id, i.image_id FROM image i WHERE {_own()} AND {FRONTAL.get(owner, '1')} "
+        f"SELECT i.id, i.image_id FROM image i WHERE {OWN_I} AND {FRONTAL.get(owner, '1')} "
         f"AND i.status <> 'failed' AND {where} AND {needed} ORDER BY i.id"
     )
     yield from store.rows(sql, (*[owner] * 3, *parameters, *extra))
@@ -154,10 +154,6 @@ def _pages(store: Store, sql: str, ids: Sequence[int], *before: str) -> Iterator
     for start in range(0, len(ids), _PAGE):
         page = list(ids[start : start + _PAGE])
         yield from list(store.rows(sql, (*before, str(page))))
-
-
-def _own() -> str:
-    return OWN_IMAGES.replace("image.", "i.").replace("?1", "?")
 
 
 def _in_splits(column: str, splits: Sequence[str]) -> tuple[str, list[str]]:

@@ -14,6 +14,9 @@ OWN_IMAGES = (
 """A source's images by row id: they lie together, so this reads them in order. + keeps SQLite from the index on source
 and image id, which would jump about in the table."""
 
+OWN_I = OWN_IMAGES.replace("image.", "i.").replace("?1", "?")
+"""The same for `image i`, with the source as a parameter three times."""
+
 
 class KnownImage(NamedTuple):
     """Row id and true resolution of an image."""

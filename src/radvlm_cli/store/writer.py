@@ -13,7 +13,7 @@ from queue import SimpleQueue
 from types import TracebackType
 from typing import Any, NamedTuple, Self
 
-from radvlm_cli.store.bulk import execute_many
+from radvlm_cli.store.bulk import execute_grouped
 from radvlm_cli.store.engine import Store
 
 _MOST_PER_COMMIT = 2000
@@ -75,15 +75,9 @@ class GroupWriter:
             return
 
     def _execute(self, batch: list[_Work]) -> None:
+        # A row that rests on another comes once that one is committed, so grouping keeps every order that counts.
         with self._store.write() as connection:
-            statement = ""
-            rows: list[Sequence[Any]] = []
-            for sql, row in (pair for work in batch for pair in work.rows):
-                if sql != statement:
-                    execute_many(connection, statement, rows)
-                    statement, rows = sql, []
-                rows.append(row)
-            execute_many(connection, statement, rows)
+            execute_grouped(connection, (pair for work in batch for pair in work.rows))
 
 
 def _settle(batch: list[_Work], error: BaseException | None) -> None:
