@@ -1,5 +1,8 @@
 import os
 import socket
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -100,3 +103,15 @@ def test_tallies_of_a_run_are_stored_and_replaced(store: Store) -> None:
         run.tally("mimic", {"images": 3, "reports": 2})
         run.tally("mimic", {"images": 4})
     assert list(store.rows("SELECT name, value FROM tally ORDER BY name")) == [("images", 4), ("reports", 2)]
+
+
+def test_a_killed_run_that_nobody_has_taken_note_of_is_resumed(store: Store) -> None:
+    killed = subprocess.Popen([sys.executable, "-c", ""])
+    with open_run(store, "stage", {}) as run:
+        pass
+    with store.write() as connection:
+        connection.exec_driver_sql("UPDATE run SET status = 'running', pid = ? WHERE id = ?", (killed.pid, run.id))
+    time.sleep(0.5)  # it has ended, and is a zombie until we wait for it
+    with open_run(store, "stage", {}, resume=True) as resumed:
+        assert resumed.id == run.id
+    killed.wait()

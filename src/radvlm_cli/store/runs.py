@@ -64,7 +64,7 @@ def open_run(
     """
     options: dict[str, Any] = json.loads(canonical_json(dict(arguments)))
     with stage_lock(store.path, command):
-        mark_dead_runs(store)
+        mark_dead_runs(store, locked=command)
         run_id = _resume(store, command, options) if resume else None
         run_id = run_id or _insert(store, command, options)
         run = Run(store, run_id, progress or Silent(), stop or StopSignal())
@@ -80,15 +80,19 @@ def open_run(
         _finish(store, run_id, "partial" if run.failed_items else "done", None)
 
 
-def mark_dead_runs(store: Store) -> int:
-    """Mark runs as interrupted whose process is gone (same host) or silent for a minute; return how many."""
+def mark_dead_runs(store: Store, *, locked: str | None = None) -> int:
+    """Mark runs as interrupted whose process is gone (same host) or silent for a minute; return how many.
+
+    `locked` is a command whose lock the caller holds: its other runs on this host are over, even where a killed process
+    still has a process id because nobody has taken note of its end.
+    """
     now = datetime.now(UTC)
     dead = []
-    for run_id, host, pid, heartbeat in store.rows(
-        "SELECT id, host, pid, heartbeat_at FROM run WHERE status='running'"
+    for run_id, command, host, pid, heartbeat in store.rows(
+        "SELECT id, command, host, pid, heartbeat_at FROM run WHERE status='running'"
     ):
         silent = now - datetime.fromisoformat(heartbeat) > timedelta(seconds=DEAD_AFTER_S)
-        gone = host == socket.gethostname() and not _alive(pid)
+        gone = host == socket.gethostname() and (command == locked or not _alive(pid))
         if pid != os.getpid() and (gone or (silent and host != socket.gethostname())):
             dead.append(run_id)
     for run_id in dead:
