@@ -6,9 +6,10 @@ Nothing here knows the store: the engine is handed a ledger that remembers calls
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import cached_property
 from hashlib import sha256
-from typing import Any, Literal, NamedTuple, TypedDict
+from typing import Any, Literal, TypedDict
 
 from radvlm_cli.hashing import canonical_json
 from radvlm_cli.records import Answer, Status, Usage
@@ -46,14 +47,20 @@ class Prompt:
         return sha256(canonical_json(content).encode()).digest()
 
 
-class Request(NamedTuple):
+@dataclass(frozen=True)
+class Request:
     """One call to make."""
 
     prompt: Prompt
     messages: tuple[Message, ...]
     """What follows the prompt's own messages."""
 
-    @property
+    @cached_property
+    def asked(self) -> str:
+        """The messages as canonical JSON."""
+        return canonical_json(list(self.messages))
+
+    @cached_property
     def key(self) -> bytes:
         """SHA-256 of what decides the answer; never the endpoint, the tier or the item."""
-        return sha256(self.prompt.hash + canonical_json(list(self.messages)).encode()).digest()
+        return sha256(self.prompt.hash + self.asked.encode()).digest()

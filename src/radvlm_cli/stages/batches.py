@@ -297,7 +297,7 @@ class _Sending:
         if len(self._lines) >= job.lines_per_file or self._bytes + len(body) > BYTES_PER_FILE:
             self._flush()
         self._sent.add(key)
-        self._lines.append(Line(key, job.register(request.prompt), pack(list(request.messages))))
+        self._lines.append(Line(key, job.register(request.prompt), pack(request.asked)))
         self._bodies.append(body)
         self._bytes += len(body)
         self._tokens += tokens

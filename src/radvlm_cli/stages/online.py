@@ -65,7 +65,7 @@ class Calls:
     async def record(self, request: Request, answer: Answer) -> None:
         """Keep an answer; durable on return."""
         key, prompt_id = request.key, self.prompt_id(request.prompt)
-        row = call_row(key, prompt_id, pack(list(request.messages)), self._who, answer)
+        row = call_row(key, prompt_id, pack(request.asked), self._who, answer)
         await self._group.write((CALL_SQL, row))
         if answer.status != "failed":
             self._answered.add(key)
