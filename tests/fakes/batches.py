@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 from aiohttp import web
 
-from tests.fakes.faults import content_filter_error, is_azure, refuse, request_key, respond
+from tests.fakes.faults import content_filter_error, disconnect, is_azure, refuse, request_key, respond
 
 if TYPE_CHECKING:
     from tests.fakes.openai_server import FakeOpenAI
@@ -59,7 +59,7 @@ class Batches:
             work.cancel()
         await asyncio.gather(*self._working.values(), return_exceptions=True)
 
-    async def _upload(self, request: web.Request) -> web.Response:
+    async def _upload(self, request: web.Request) -> web.StreamResponse:
         form = await request.post()
         upload, purpose = form.get("file"), form.get("purpose")
         if not isinstance(upload, web.FileField) or not isinstance(purpose, str):
@@ -67,7 +67,7 @@ class Batches:
         content = upload.file.read()
         if len(content) > self._server.behaviour.batch_bytes:
             return refuse(400, "file_too_large", "The file is larger than the limit.", parameter="file")
-        return respond(self._keep(content, upload.filename, purpose))
+        return await self._reply(request, self._keep(content, upload.filename, purpose))
 
     def _keep(self, content: bytes, name: str, purpose: str) -> dict[str, Any]:
         self._number += 1
@@ -107,7 +107,7 @@ class Batches:
         self._server.log(event="file deleted", id=file_id)
         return respond({"id": file_id, "object": "file", "deleted": True})
 
-    async def _create(self, request: web.Request) -> web.Response:
+    async def _create(self, request: web.Request) -> web.StreamResponse:
         asked = await request.json()
         content = self._contents.get(asked["input_file_id"])
         if content is None:
@@ -118,7 +118,14 @@ class Batches:
         work = asyncio.create_task(self._work(batch, lines, errors_always=is_azure(request)))
         self._working[batch["id"]] = work
         work.add_done_callback(lambda _work: self._working.pop(batch["id"]))
-        return respond(batch)
+        return await self._reply(request, batch)
+
+    async def _reply(self, request: web.Request, document: dict[str, Any]) -> web.StreamResponse:
+        """Tell what was done, unless that reply is to get lost."""
+        if self._server.behaviour.lost_replies <= 0:
+            return respond(document)
+        self._server.behaviour.lost_replies -= 1
+        return await disconnect(request)
 
     def _new(self, asked: dict[str, Any]) -> dict[str, Any]:
         self._number += 1

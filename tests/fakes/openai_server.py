@@ -68,6 +68,8 @@ class Behaviour:
     """Of lines; the same line succeeds when it is sent again."""
     batch_end: str = "completed"
     """Or `failed`, `expired`: half of the lines are answered then."""
+    lost_replies: int = 0
+    """So many uploads and submissions are taken, but their replies never arrive."""
     batch_lines: int = 50_000
     batch_bytes: int = 200_000_000
     down: bool = False

@@ -126,6 +126,17 @@ def test_batches_give_the_same_texts_and_leave_no_file_behind(tmp_path: Path) ->
     assert _rows(batch, "SELECT DISTINCT tier FROM llm_call") == [("batch",)]
 
 
+def test_a_batch_whose_reply_got_lost_is_found_not_submitted_again(tmp_path: Path) -> None:
+    place = _place(tmp_path, 20)
+    with FakeOpenAI(answer=answers.by_rules, batch_seconds=0.05, lost_replies=2) as server:  # of the upload, too
+        options = ["--base-url", f"{server.url}/v1", "--model", "test-model", "--no-files", "--batch", "--poll", "0.05"]
+        run(["curate", *place, *options])
+        assert server.behaviour.lost_replies == 0
+        assert set(server.batches.submitted.values()) == {1}
+        assert server.batches.files == {}
+    assert len(_texts(place)) > 10
+
+
 def test_the_estimate_is_within_five_percent_of_what_the_server_counts(tmp_path: Path, capsys: Any) -> None:
     place = _place(tmp_path, 200)
     with FakeOpenAI(answer=answers.unspoiled) as server:

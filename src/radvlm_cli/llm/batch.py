@@ -1,7 +1,7 @@
 """The provider's side of the Batch API: files up, batch submitted, looked at, answers down, files deleted.
 
-The `openai` client carries it (its own retries on: these few calls are idempotent but for the submission, which the
-caller makes findable by metadata). Nothing here remembers anything.
+The `openai` client carries it, its own retries on: these few calls are idempotent. All but the submission, which is
+made once, and which the caller finds again by its metadata where the reply got lost. Nothing here remembers anything.
 """
 
 from __future__ import annotations
@@ -24,6 +24,10 @@ LINES_PER_FILE = 50_000
 BYTES_PER_FILE = 190_000_000
 ENDED = ("completed", "failed", "expired", "cancelled")
 _WINDOW: Literal["24h"] = "24h"
+
+
+class UnsureError(EndpointError):
+    """The provider gave no clear reply to a submission: it may have taken it."""
 
 
 class Remote(NamedTuple):
@@ -69,16 +73,22 @@ class Provider:
             return str(self._ask(lambda: self._client.files.create(file=stream, purpose="batch")).id)
 
     def submit(self, input_file: str, intent: str) -> Remote:
-        """Start a batch that carries our id."""
+        """Start a batch that carries our id; UnsureError where it may have been started all the same."""
         # Azure's dated API names the endpoint without the version.
         path: Any = "/chat/completions" if self.endpoint.api_version is not None else "/v1/chat/completions"
-        return _remote(
-            self._ask(
-                lambda: self._client.batches.create(
+        once = self._client.with_options(max_retries=0)
+        try:
+            batch = self._ask(
+                lambda: once.batches.create(
                     input_file_id=input_file, endpoint=path, completion_window=_WINDOW, metadata={INTENT: intent}
                 )
             )
-        )
+        except EndpointError as error:
+            refused = isinstance(error.__cause__, openai.APIStatusError) and not _passing(error.__cause__.status_code)
+            if refused:
+                raise
+            raise UnsureError(error.message, error.hint) from error.__cause__
+        return _remote(batch)
 
     def look(self, batch_id: str) -> Remote:
         """How a batch stands."""
@@ -135,6 +145,11 @@ class Provider:
                 f"{self.endpoint.host} cannot be reached ({type(error).__name__}); nothing is lost.",
                 "Go on later with --resume",
             ) from error
+
+
+def _passing(status: int) -> bool:
+    """Whether the same request may succeed later."""
+    return status in (408, 409, 429) or status >= 500
 
 
 def request_line(custom_id: str, body: dict[str, Any]) -> bytes:

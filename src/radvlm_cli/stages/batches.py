@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from radvlm_cli.llm import Answer, Prompt, Request
-from radvlm_cli.llm.batch import BYTES_PER_FILE, LINES_PER_FILE, Provider, Remote, request_line
+from radvlm_cli.llm.batch import BYTES_PER_FILE, LINES_PER_FILE, Provider, Remote, UnsureError, request_line
 from radvlm_cli.llm.breaker import EndpointError
 from radvlm_cli.llm.chat import Dialect
 from radvlm_cli.llm.meter import BudgetError, Meter
@@ -41,6 +41,7 @@ from radvlm_cli.store.runs import Run
 _ROUNDS = 8
 """First answers, repairs, and lines that the provider failed to answer."""
 _SECOND_LOOK_S = 10.0
+_SUBMISSIONS = 3
 _TOO_MANY_TOKENS = "token_limit_exceeded"
 
 
@@ -112,11 +113,7 @@ class _BatchJob:
         unknown = [b for b in open_batches(store, self._task.stage, self._endpoint.host) if b.remote_id is None]
         if not unknown:
             return
-        intents = [batch.intent for batch in unknown]
-        found = self._provider.find(intents)
-        if len(found) < len(unknown):  # a list may lag behind
-            time.sleep(min(self._poll_s, _SECOND_LOOK_S))
-            found |= self._provider.find(intents)
+        found = self._find([batch.intent for batch in unknown])
         for batch in unknown:
             remote = found.get(batch.intent)
             if remote is not None:
@@ -126,6 +123,14 @@ class _BatchJob:
                 advance(store, batch.id, "abandoned")
         for batch in unknown:
             self._local_file(batch.intent).unlink(missing_ok=True)
+
+    def _find(self, intents: list[str]) -> dict[str, Remote]:
+        """The provider's batches with these intents; its list may lag behind: two looks."""
+        found = self._provider.find(intents)
+        if len(found) < len(intents):
+            time.sleep(min(self._poll_s, _SECOND_LOOK_S))
+            found |= self._provider.find(intents)
+        return found
 
     def _settle(self) -> None:
         """Wait for every open batch, take its answers in, delete its files."""
@@ -156,16 +161,14 @@ class _BatchJob:
                 return
             self._collect(batch, remote)
             batch = batch._replace(output_file=remote.output_file, error_file=remote.error_file)
-        self._provider.delete([batch.input_file, batch.output_file, batch.error_file])
-        advance(store, batch.id, "deleted")
+        self._delete_files(batch)
 
     def _collect(self, batch: StoredBatch, remote: Remote) -> None:
         for answer in record_answers(self._run.store, batch.id, self._who, self._priced(remote)):
             self.meter.count(answer, 0.0)
         advance(self._run.store, batch.id, "collected")
         if remote.status == "failed":
-            self._provider.delete([batch.input_file])
-            advance(self._run.store, batch.id, "deleted")
+            self._delete_files(batch)
             if remote.errors == _TOO_MANY_TOKENS and self.lines_per_file > 100:
                 self.lines_per_file //= 2
                 return
@@ -173,6 +176,13 @@ class _BatchJob:
                 f"{self._endpoint.host} did not accept the batch ({remote.errors or 'no reason given'}).",
                 "Check the deployment's type and quota, then go on with --resume",
             )
+
+    def _delete_files(self, batch: StoredBatch) -> None:
+        """Leave nothing at the provider, not even a second upload whose first reply got lost."""
+        known = [batch.input_file, batch.output_file, batch.error_file]
+        others = [name for name in self._provider.files_named([f"{batch.intent}.jsonl"]) if name not in known]
+        self._provider.delete([*known, *others])
+        advance(self._run.store, batch.id, "deleted")
 
     def _priced(self, remote: Remote) -> Iterator[tuple[bytes, Answer]]:
         for custom_id, answer in self._provider.answers(remote):
@@ -267,9 +277,19 @@ class _BatchJob:
         finally:
             path.unlink(missing_ok=True)
         advance(run.store, batch.id, "uploaded", input_file=input_file)
-        remote = self._provider.submit(input_file, intent)
+        remote = self._submit(input_file, intent)
         advance(run.store, batch.id, "submitted", remote_id=remote.id, remote_status=remote.status)
         run.progress.note(f"Batch {remote.id}: {len(lines):,} requests submitted to {host}.")
+
+    def _submit(self, input_file: str, intent: str) -> Remote:
+        """Submit once: after an unclear reply look in the provider's list before it is tried again."""
+        for _ in range(_SUBMISSIONS - 1):
+            try:
+                return self._provider.submit(input_file, intent)
+            except UnsureError:
+                if remote := self._find([intent]).get(intent):
+                    return remote
+        return self._provider.submit(input_file, intent)
 
 
 class _Sending:
