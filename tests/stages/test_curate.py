@@ -169,6 +169,13 @@ def test_quarantine_can_be_shown_accepted_and_edited(tmp_path: Path, capsys: Any
     assert _rows(place, "SELECT count(*) FROM quarantine") == [(10,)]
 
 
+def test_an_answer_with_what_is_no_character_is_a_text_all_the_same(tmp_path: Path) -> None:
+    place = _place(tmp_path, 1)
+    with FakeOpenAI(answer=answers.garbled) as server:
+        assert run(["curate", *place, "--base-url", f"{server.url}/v1"]) == 0
+    assert _texts(place) == [("0", "The heart is mildly enlarged.", "endpoint")]
+
+
 def test_words_that_say_nothing_of_the_image_are_no_report(tmp_path: Path) -> None:
     place = _place(tmp_path, 4)
     with FakeOpenAI(answer=answers.chattering) as server:
