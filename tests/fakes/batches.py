@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 from aiohttp import web
 
-from tests.fakes.faults import content_filter_error, is_azure, refuse, request_key, respond
+from tests.fakes.faults import content_filter_error, disconnect, is_azure, refuse, request_key, respond
 
 if TYPE_CHECKING:
     from tests.fakes.openai_server import FakeOpenAI
@@ -107,7 +107,7 @@ class Batches:
         self._server.log(event="file deleted", id=file_id)
         return respond({"id": file_id, "object": "file", "deleted": True})
 
-    async def _create(self, request: web.Request) -> web.Response:
+    async def _create(self, request: web.Request) -> web.StreamResponse:
         asked = await request.json()
         content = self._contents.get(asked["input_file_id"])
         if content is None:
@@ -118,6 +118,8 @@ class Batches:
         work = asyncio.create_task(self._work(batch, lines, errors_always=is_azure(request)))
         self._working[batch["id"]] = work
         work.add_done_callback(lambda _work: self._working.pop(batch["id"]))
+        if self._server.behaviour.lose_batch_reply:
+            return await disconnect(request)
         return respond(batch)
 
     def _new(self, asked: dict[str, Any]) -> dict[str, Any]:
@@ -166,7 +168,9 @@ class Batches:
         if problem is not None:
             batch |= {"status": "failed", "errors": _errors(problem)}
             return
-        self.lines.update(line["custom_id"] for line in lines)
+        for line in lines:
+            self.lines[line["custom_id"]] += 1
+            self._server.keep_body(line["body"])
         batch |= {"status": "in_progress"}
         batch["request_counts"]["total"] = len(lines)
         await asyncio.sleep(pause)

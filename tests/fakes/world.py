@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 from radvlm_cli.store.engine import Store
 from radvlm_cli.store.runs import Run
@@ -44,3 +47,22 @@ def make_store(path: Path, number: int) -> Path:
     with open_store(path) as store, open_run(store, "test", {}) as run:
         fill(store, run, number)
     return path
+
+
+def make_place(tmp_path: Path, number: int = 60, name: str = "work") -> list[str]:
+    """A data folder with a store of Open-i reports; the options that name it."""
+    data = tmp_path / name
+    (data / "Open-i").mkdir(parents=True)
+    make_store(data / "radvlm.db", number)
+    return ["--source", "openi", "--data-dir", str(data)]
+
+
+def rows_of(place: list[str], sql: str) -> list[tuple[Any, ...]]:
+    """What a query finds in the store of a place."""
+    with closing(sqlite3.connect(Path(place[-1]) / "radvlm.db")) as connection:
+        return connection.execute(sql).fetchall()
+
+
+def texts_of(place: list[str]) -> list[tuple[Any, ...]]:
+    """Study, text and origin of every curated text of a place."""
+    return rows_of(place, "SELECT study_id, text, origin FROM curated_text ORDER BY study_id")
