@@ -45,6 +45,8 @@ class Behaviour:
     """Close every connection without an answer."""
     status: int | None = None
     """Answer everything with this status."""
+    page: str | None = None
+    """Answer everything but chat completions with 200 and this."""
 
 
 class Seen(NamedTuple):

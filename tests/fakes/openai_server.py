@@ -120,6 +120,8 @@ class FakeOpenAI:
             return await handler(request)
         if self.behaviour.down:
             return await disconnect(request)
+        if (page := self.behaviour.page) is not None:
+            return web.Response(text=page, content_type="text/html" if page.startswith("<") else "application/json")
         return self._refused(request) or await handler(request)
 
     def _note(self, request: web.Request) -> None:

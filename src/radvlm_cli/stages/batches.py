@@ -164,7 +164,7 @@ class _BatchJob:
             self.meter.count(answer, 0.0)
         advance(self._run.store, batch.id, "collected")
         if remote.status == "failed":
-            self._provider.delete([batch.input_file])
+            self._provider.delete([batch.input_file, remote.output_file, remote.error_file])
             advance(self._run.store, batch.id, "deleted")
             if remote.errors == _TOO_MANY_TOKENS and self.lines_per_file > 100:
                 self.lines_per_file //= 2

@@ -1,0 +1,78 @@
+"""curate --batch when the provider behaves badly."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from radvlm_cli.main import run
+from tests.fakes import answers
+from tests.fakes.openai_server import FakeOpenAI
+from tests.fakes.world import make_place, rows_of, texts_of
+
+
+def _options(server: FakeOpenAI, *more: str) -> list[str]:
+    base = ["--base-url", f"{server.url}/v1", "--model", "m", "--no-files", "--batch", "--poll", "0.05"]
+    return [*base, *more]
+
+
+def _server(**behaviour: Any) -> FakeOpenAI:
+    return FakeOpenAI(answer=answers.by_rules, batch_seconds=0.05, **behaviour)
+
+
+def test_a_batch_whose_submission_was_not_confirmed_is_found_and_not_sent_again(tmp_path: Any, capsys: Any) -> None:
+    place = make_place(tmp_path, 20)
+    with _server(lose_batch_reply=True) as server:
+        assert run(["curate", *place, *_options(server)]) == 3
+        assert "--resume" in capsys.readouterr().err
+        server.behaviour.lose_batch_reply = False
+        assert run(["curate", *place, *_options(server, "--resume")]) == 0
+        assert set(server.batches.submitted.values()) == {1}
+        assert max(server.batches.lines.values()) == 1
+        assert server.batches.files == {}
+    assert len(texts_of(place)) == 20
+
+
+@pytest.mark.parametrize("status", [500, 429, 401, 404])
+def test_a_refused_batch_is_a_user_error_and_goes_on_later(tmp_path: Any, capsys: Any, status: int) -> None:
+    place = make_place(tmp_path, 5)
+    with _server(status=status) as server:
+        assert run(["curate", *place, *_options(server)]) == 3
+        told = capsys.readouterr().err
+        assert f"HTTP {status}" in told
+        assert "Traceback" not in told
+        server.behaviour.status = None
+        assert run(["curate", *place, *_options(server)]) == 0
+        assert server.batches.files == {}
+    assert len(texts_of(place)) == 5
+
+
+@pytest.mark.parametrize("end", ["expired", "failed"])
+def test_what_a_batch_answered_before_it_ended_badly_is_kept(tmp_path: Any, end: str) -> None:
+    place = make_place(tmp_path, 20)
+    with _server(batch_end=end) as server:
+        run(["curate", *place, *_options(server)])
+        server.behaviour.batch_end = "completed"
+        assert run(["curate", *place, *_options(server, "--resume")]) == 0
+        assert server.batches.files == {}
+        kept = [key for (key,) in rows_of(place, "SELECT lower(hex(key)) FROM llm_call")]
+    assert len(texts_of(place)) == 20
+    assert len(set(kept)) == len(kept)
+
+
+@pytest.mark.parametrize("reply", ["<html>login</html>", '{"data": [', '"words"'])
+def test_a_reply_that_is_no_batch_api_is_a_user_error(tmp_path: Any, capsys: Any, reply: str) -> None:
+    place = make_place(tmp_path, 3)
+    with FakeOpenAI(page=reply) as server:
+        assert run(["curate", *place, *_options(server)]) == 3
+    assert "unexpected reply" in capsys.readouterr().err
+
+
+def test_batches_of_a_local_server_go_through_no_proxy(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    place = make_place(tmp_path, 3)
+    for name in ("http_proxy", "HTTP_PROXY", "ALL_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    with _server() as server:
+        assert run(["curate", *place, *_options(server)]) == 0
+    assert len(texts_of(place)) == 3
