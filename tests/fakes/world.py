@@ -39,6 +39,21 @@ def fill(store: Store, run: Run, number: int) -> None:
             )
 
 
+def fill_images(store: Store, run: Run, number: int) -> None:
+    """Put `number` MIMIC-CXR images with curated reports into a store, to talk about."""
+    with store.write() as connection:
+        for n in range(number):
+            connection.exec_driver_sql(
+                "INSERT INTO image (source, image_id, study_id, split, view, root, path, status, run_id) "
+                "VALUES ('mimic', ?, ?, 'train', 'PA', 'data', ?, 'present', ?)",
+                (f"image-{n}", f"s{n}", f"MIMIC-CXR/image-{n}.jpg", run.id),
+            )
+            connection.exec_driver_sql(
+                "INSERT INTO curated_text (source, study_id, text, origin, run_id) VALUES ('mimic', ?, ?, 'rules', ?)",
+                (f"s{n}", report_text(n), run.id),
+            )
+
+
 def make_store(path: Path, number: int) -> Path:
     """A store of its own with Open-i reports."""
     from radvlm_cli.store.engine import open_store
