@@ -48,6 +48,30 @@ def test_a_refused_batch_is_a_user_error_and_goes_on_later(tmp_path: Any, capsys
     assert len(texts_of(place)) == 5
 
 
+def test_what_was_refused_by_one_host_may_go_to_another(tmp_path: Any) -> None:
+    place = make_place(tmp_path, 5)
+    with _server(status=401) as refusing, _server() as server:
+        assert run(["curate", *place, *_options(refusing)]) == 3
+        assert run(["curate", *place, *_options(server)]) == 0
+        refusing.behaviour.status = None
+        assert run(["curate", *place, *_options(refusing)]) == 0
+        assert refusing.batches.submitted == {}
+    assert len(texts_of(place)) == 5
+
+
+def test_what_one_host_is_at_work_on_is_not_sent_to_another(tmp_path: Any, capsys: Any) -> None:
+    place = make_place(tmp_path, 5)
+    with _server(lose_batch_reply=True) as first, _server() as second:
+        assert run(["curate", *place, *_options(first)]) == 3
+        assert run(["curate", *place, *_options(second)]) == 3
+        assert "is still at work on 5 requests of `curate` in batches" in capsys.readouterr().err
+        assert second.batches.submitted == {}
+        assert run(["curate", *place, *_options(first)]) == 0
+        assert run(["curate", *place, *_options(second)]) == 0
+        assert second.batches.submitted == {}
+    assert len(texts_of(place)) == 5
+
+
 @pytest.mark.parametrize("end", ["expired", "failed"])
 def test_what_a_batch_answered_before_it_ended_badly_is_kept(tmp_path: Any, end: str) -> None:
     place = make_place(tmp_path, 20)

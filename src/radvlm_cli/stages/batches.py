@@ -14,12 +14,14 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
+from radvlm_cli.errors import ConfigError
 from radvlm_cli.llm import Answer, Prompt, Request
-from radvlm_cli.llm.batch import BYTES_PER_FILE, LINES_PER_FILE, Provider, Remote, request_line
+from radvlm_cli.llm.batch import LINES_PER_FILE, Provider, Remote
 from radvlm_cli.llm.breaker import EndpointError
 from radvlm_cli.llm.chat import Dialect
 from radvlm_cli.llm.meter import BudgetError, Meter
 from radvlm_cli.llm.replies import Respell
+from radvlm_cli.stages.batch_files import Sending
 from radvlm_cli.stages.generate import (
     Generated,
     Options,
@@ -33,9 +35,18 @@ from radvlm_cli.stages.generate import (
     without_text,
 )
 from radvlm_cli.stages.tasks import Item, Statement, Task, Unanswered, Written, converse_with, statements
-from radvlm_cli.store.batches import Line, StoredBatch, advance, intend, open_batches, record_answers
+from radvlm_cli.store.batches import (
+    Line,
+    StoredBatch,
+    advance,
+    intend,
+    let_go_unsent,
+    open_batches,
+    record_answers,
+    submitted_elsewhere,
+)
 from radvlm_cli.store.bulk import execute_grouped
-from radvlm_cli.store.calls import Asked, answered_keys, find_answer, pack, spent
+from radvlm_cli.store.calls import Asked, answered_keys, find_answer, spent
 from radvlm_cli.store.runs import Run
 
 _ROUNDS = 8
@@ -53,7 +64,7 @@ class BatchWay:
 
     def __call__(self, run: Run, task: Task, writer: Writer, selection: Selection, options: Options) -> Generated:
         """Go on until every item has its verdict."""
-        job = _BatchJob(run, task, writer, selection, options, self._poll_s, self._lines_per_file)
+        job = BatchJob(run, task, writer, selection, options, self._poll_s, self._lines_per_file)
         try:
             job.work()
         finally:
@@ -62,7 +73,9 @@ class BatchWay:
         return Generated(job.items, job.meter)
 
 
-class _BatchJob:
+class BatchJob:
+    """One task's items on their way through batches."""
+
     def __init__(
         self,
         run: Run,
@@ -93,6 +106,7 @@ class _BatchJob:
 
     def work(self) -> None:
         """Go from round to round."""
+        self._look_elsewhere()
         self._reconcile()
         for number in range(_ROUNDS):
             self._settle()
@@ -105,6 +119,17 @@ class _BatchJob:
         self._go_through(Counter(), send=False)
 
     # what is under way ------------------------------------------------------------------------------------------
+
+    def _look_elsewhere(self) -> None:
+        """Refuse to ask here what another host is at work on; what never went up there may be asked here."""
+        stage, host = self._task.stage, self._endpoint.host
+        for other, requests in submitted_elsewhere(self._run.store, stage, host):
+            raise ConfigError(
+                f"{other} is still at work on {requests:,} requests of `{stage}` in batches; asked at {host}, they "
+                "would be paid twice.",
+                f"Go on with the endpoint of {other} first; or, if it is gone for good, ask without --batch",
+            )
+        let_go_unsent(self._run.store, stage, host)
 
     def _reconcile(self) -> None:
         """Find out what became of batches that were cut off before their id was known."""
@@ -190,7 +215,7 @@ class _BatchJob:
 
     def _go_through(self, items: Counter[str], *, send: bool) -> bool:
         """Take every pending item as far as the answers reach, and send what is missing; whether anything was."""
-        sending = _Sending(self) if send else None
+        sending = Sending(self) if send else None
         task, run = self._task, self._run
         run.progress.start(f"{task.source}: {task.stage} {task.step}, in batches", task.count())
         self._answered = answered_keys(run.store, self._prompts.values())
@@ -219,7 +244,7 @@ class _BatchJob:
             execute_grouped(connection, rows)
         rows.clear()
 
-    def _as_far_as_known(self, item: Item, sending: _Sending | None) -> Written | None:
+    def _as_far_as_known(self, item: Item, sending: Sending | None) -> Written | None:
         """The verdict, if all its answers are there; else the missing request is handed on."""
         if nothing := without_text(self._task, item):
             return Written(nothing, None, False)
@@ -270,45 +295,3 @@ class _BatchJob:
         remote = self._provider.submit(input_file, intent)
         advance(run.store, batch.id, "submitted", remote_id=remote.id, remote_status=remote.status)
         run.progress.note(f"Batch {remote.id}: {len(lines):,} requests submitted to {host}.")
-
-
-class _Sending:
-    """Gathers requests into files within the provider's limits."""
-
-    def __init__(self, job: _BatchJob) -> None:
-        self._job = job
-        self._sent: set[bytes] = set()
-        self._lines: list[Line] = []
-        self._bodies: list[bytes] = []
-        self._bytes = self._tokens = 0
-
-    def add(self, request: Request) -> None:
-        """Put a request into the next file; the same one only once."""
-        job, key = self._job, request.key
-        if key in self._sent or job.out_of_budget is not None:
-            return
-        tokens = job.meter.input_estimate(request)
-        try:
-            job.meter.reserve(request, tokens)
-        except BudgetError as error:
-            job.out_of_budget = error
-            return
-        body = request_line(key.hex(), job.dialect.body(request))
-        if len(self._lines) >= job.lines_per_file or self._bytes + len(body) > BYTES_PER_FILE:
-            self._flush()
-        self._sent.add(key)
-        self._lines.append(Line(key, job.register(request.prompt), pack(list(request.messages))))
-        self._bodies.append(body)
-        self._bytes += len(body)
-        self._tokens += tokens
-
-    def finish(self) -> bool:
-        """Send the last file; whether anything was sent."""
-        self._flush()
-        self._job.meter.free(self._job.meter.reserved)
-        return bool(self._sent)
-
-    def _flush(self) -> None:
-        if self._lines:
-            self._job.send(self._lines, self._bodies, self._tokens)
-        self._lines, self._bodies, self._bytes, self._tokens = [], [], 0, 0
