@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,8 +15,13 @@ from radvlm_cli.store.runs import Run, open_run
 @pytest.fixture(autouse=True)
 def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """No setting of the person who runs the tests leaks in."""
-    for name in ("DATA_DIR", "RADVLM_STORE", "RADVLM_DERIVED_DIR", "AZURE_OPENAI_API_KEY", "OPENAI_API_KEY"):
-        monkeypatch.delenv(name, raising=False)
+    for name in os.environ:
+        if (
+            name == "DATA_DIR"
+            or name.startswith(("RADVLM_", "AZURE_", "OPENAI_"))
+            or name.casefold().endswith("_proxy")
+        ):
+            monkeypatch.delenv(name)
     monkeypatch.chdir(tmp_path)
 
 

@@ -42,6 +42,11 @@ def inventing(body: dict[str, Any]) -> str:
     return json.dumps({"nothing_left": False, "text": f"{report} There is a displaced rib fracture."})
 
 
+def garbled(_body: dict[str, Any]) -> str:
+    """Put half a character and a NUL into the text, as escapes."""
+    return r'{"nothing_left": false, "text": "The heart\u0000is mildly enlarged. \ud83d"}'
+
+
 def chattering(body: dict[str, Any]) -> str:
     """Say something that is no report."""
     return json.dumps({"nothing_left": False, "text": "This is not quite what was asked for, but it will do."})

@@ -118,13 +118,16 @@ class Batches:
         work = asyncio.create_task(self._work(batch, lines, errors_always=is_azure(request)))
         self._working[batch["id"]] = work
         work.add_done_callback(lambda _work: self._working.pop(batch["id"]))
+        if self._server.behaviour.dies_on_submission:
+            self._server.behaviour.down = True
         return await self._reply(request, batch)
 
     async def _reply(self, request: web.Request, document: dict[str, Any]) -> web.StreamResponse:
         """Tell what was done, unless that reply is to get lost."""
-        if self._server.behaviour.lost_replies <= 0:
+        told = self._server.behaviour
+        if not told.down and told.lost_replies <= 0:
             return respond(document)
-        self._server.behaviour.lost_replies -= 1
+        told.lost_replies -= 1
         return await disconnect(request)
 
     def _new(self, asked: dict[str, Any]) -> dict[str, Any]:
@@ -151,6 +154,9 @@ class Batches:
         return _page(request, reversed(self.batches.values()), limit=20)
 
     async def _batch(self, request: web.Request) -> web.Response:
+        if self._server.behaviour.outages > 0:
+            self._server.behaviour.outages -= 1
+            return refuse(503, "planted", "planted")
         batch = self.batches.get(request.match_info["id"])
         return respond(batch) if batch else _missing(request)
 
@@ -173,7 +179,9 @@ class Batches:
         if problem is not None:
             batch |= {"status": "failed", "errors": _errors(problem)}
             return
-        self.lines.update(line["custom_id"] for line in lines)
+        for line in lines:
+            self.lines[line["custom_id"]] += 1
+            self._server.keep_body(line["body"])
         batch |= {"status": "in_progress"}
         batch["request_counts"]["total"] = len(lines)
         await asyncio.sleep(pause)

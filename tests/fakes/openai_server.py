@@ -11,11 +11,11 @@ import argparse
 import asyncio
 import importlib
 import random
+import re
 import threading
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, BinaryIO, Self
 
@@ -24,6 +24,7 @@ from aiohttp import web
 
 from tests.fakes import answers
 from tests.fakes.batches import ENDS, Batches
+from tests.fakes.behaviour import Behaviour, Seen
 from tests.fakes.faults import (
     FINAL,
     USAGE,
@@ -39,43 +40,8 @@ from tests.fakes.faults import (
     unsupported,
 )
 
-Answerer = Callable[[dict[str, Any]], str]
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 _BODIES_KEPT = 1000
-
-
-@dataclass
-class Behaviour:
-    """How the server answers; may be changed while it runs, but for log and limits."""
-
-    answer: Answerer = answers.echo
-    latency_s: float = 0.0
-    """Give or take a fifth."""
-    faults: Faults = field(default_factory=Faults)
-    key: str | None = None
-    """The key that it wants; None: any."""
-    models: Sequence[str] = ()
-    """Models or deployments that it has; empty: any."""
-    count_tokens: bool = True
-    rpm: float | None = None
-    tpm: float | None = None
-    """Tokens a minute, charged on arrival with what the request may cost, as Azure does."""
-    knows_schema: bool = True
-    """Whether response_format json_schema is taken."""
-    log: Path | None = None
-    batch_seconds: float = 0.3
-    batch_error_share: float = 0.0
-    """Of lines; the same line succeeds when it is sent again."""
-    batch_end: str = "completed"
-    """Or `failed`, `expired`: half of the lines are answered then."""
-    lost_replies: int = 0
-    """So many uploads and submissions are taken, but their replies never arrive."""
-    batch_lines: int = 50_000
-    batch_bytes: int = 200_000_000
-    down: bool = False
-    """Close every connection without an answer."""
-    status: int | None = None
-    """Answer everything with this status."""
 
 
 class FakeOpenAI:
@@ -90,6 +56,8 @@ class FakeOpenAI:
         """Of those, the ones that were answered with 200, in full."""
         self.bodies: list[dict[str, Any]] = []
         """The first request bodies, for tests that look at them."""
+        self.seen: set[Seen] = set()
+        """How the server was asked, apart from ids in paths."""
         self.batches = Batches(self)
         self.url = ""
         self._limits = Limits(self.behaviour.rpm, self.behaviour.tpm)
@@ -147,11 +115,24 @@ class FakeOpenAI:
     @web.middleware
     async def _gate(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         """What holds for every path; chat completions look themselves, so that their refusals are counted."""
+        self._note(request)
         if request.path.startswith("/_") or request.path.endswith("/chat/completions"):
             return await handler(request)
         if self.behaviour.down:
             return await disconnect(request)
+        if (page := self.behaviour.page) is not None:
+            return web.Response(text=page, content_type="text/html" if page.startswith("<") else "application/json")
         return self._refused(request) or await handler(request)
+
+    def _note(self, request: web.Request) -> None:
+        path = re.sub(r"/(files|batches)/[^/]+", r"/\1/ID", request.path)
+        headers = frozenset(name for name in ("api-key", "Authorization") if name in request.headers)
+        self.seen.add(Seen(request.method, path, request.query.get("api-version"), headers))
+
+    def keep_body(self, body: dict[str, Any]) -> None:
+        """Keep one of the first bodies for tests that look at them; also those of batches."""
+        if len(self.bodies) < _BODIES_KEPT:
+            self.bodies.append(body)
 
     def _refused(self, request: web.Request) -> web.Response | None:
         if self.behaviour.status is not None:
@@ -217,8 +198,7 @@ class FakeOpenAI:
         self.stats["requests"] += 1
         self.stats["in_flight"] += 1
         self.stats["max_in_flight"] = max(self.stats["max_in_flight"], self.stats["in_flight"])
-        if len(self.bodies) < _BODIES_KEPT:
-            self.bodies.append(body)
+        self.keep_body(body)
         number = self.stats["requests"]
         self.log(event="asked", id=number, key=key, attempt=self.asked[key])
         return number

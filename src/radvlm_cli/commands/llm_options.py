@@ -68,6 +68,9 @@ Batch = Annotated[
     bool, _option("--batch", help="By the Batch API (OpenAI, Azure): half the price, within a day.", panel=HOW)
 ]
 Poll = Annotated[float, _option("--poll", help="Seconds between looks at a batch.", panel=HOW, min=0.01)]
+ForgetBatches = Annotated[
+    bool, _option("--forget-batches", help="Give up open batches; what they hold is asked anew.", panel=HOW)
+]
 Concurrency = Annotated[int, _option("--concurrency", help="Calls in flight at most.", panel=HOW, min=1, max=20_000)]
 RequestsPerMinute = Annotated[
     float | None,

@@ -34,6 +34,7 @@ class Wishes(NamedTuple):
     price: str | None
     max_cost: float | None
     poll: float
+    forget_batches: bool
     limit: int | None
     no_files: bool
     show: bool
@@ -62,6 +63,7 @@ def writing_command(stage: str, names: tuple[str, ...], help: str) -> Callable[.
         reasoning_effort: llm.ReasoningEffort = None,
         batch: llm.Batch = False,
         poll: llm.Poll = 60.0,
+        forget_batches: llm.ForgetBatches = False,
         concurrency: llm.Concurrency = 512,
         requests_per_minute: llm.RequestsPerMinute = None,
         tokens_per_minute: llm.TokensPerMinute = None,
@@ -109,6 +111,7 @@ def writing_command(stage: str, names: tuple[str, ...], help: str) -> Callable[.
             price=price,
             max_cost=max_cost,
             poll=poll,
+            forget_batches=forget_batches,
             limit=limit,
             no_files=no_files,
             show=show is not None,
@@ -236,8 +239,11 @@ def _run(
 ) -> list[Job]:
     from radvlm_cli.stages.batches import BatchWay
     from radvlm_cli.stages.online import write_by_model
+    from radvlm_cli.stages.open_batches import forget_batches
     from radvlm_cli.stages.writing import make_tasks, write_all
 
+    if wishes.forget_batches:
+        forget_batches(run, stage)
     way: Any = None
     if writer.endpoint is not None:
         way = BatchWay(wishes.poll) if batch else write_by_model

@@ -1,12 +1,14 @@
 """The provider's side of the Batch API: files up, batch submitted, looked at, answers down, files deleted.
 
-The `openai` client carries it, its own retries on: these few calls are idempotent. All but the submission, which is
-made once, and which the caller finds again by its metadata where the reply got lost. Nothing here remembers anything.
+The `openai` client carries it, with its own retries but for the submission: one whose reply was lost may have been
+taken, so the caller looks for it by its metadata before it submits again. Nothing here remembers anything, and no error
+of the client's leaves: its text may quote a key or a report.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -16,7 +18,7 @@ import orjson
 from radvlm_cli.llm import Answer
 from radvlm_cli.llm.breaker import EndpointError
 from radvlm_cli.llm.endpoint import Endpoint
-from radvlm_cli.llm.replies import Respell, read_completion, read_error
+from radvlm_cli.llm.replies import Respell, identifier, read_completion, read_error
 
 INTENT = "radvlm"
 """Name of our id in a batch's metadata."""
@@ -24,10 +26,6 @@ LINES_PER_FILE = 50_000
 BYTES_PER_FILE = 190_000_000
 ENDED = ("completed", "failed", "expired", "cancelled")
 _WINDOW: Literal["24h"] = "24h"
-
-
-class UnsureError(EndpointError):
-    """The provider gave no clear reply to a submission: it may have taken it."""
 
 
 class Remote(NamedTuple):
@@ -47,6 +45,14 @@ class Remote(NamedTuple):
         return self.status in ENDED
 
 
+class OutageError(EndpointError):
+    """The provider is out of reach or out of service for now; what was asked may have been done all the same."""
+
+
+class NotThereError(EndpointError):
+    """The provider knows no such file or batch."""
+
+
 class Provider:
     """Files and batches of one endpoint."""
 
@@ -55,13 +61,17 @@ class Provider:
             raise EndpointError(f"--batch works with OpenAI and Azure; {endpoint.host} is neither.", "without --batch")
         self.endpoint = endpoint
         key = endpoint.key or "none"
+        # What is local stays local: through no proxy, and to no other host.
+        http = openai.DefaultHttpxClient(trust_env=not endpoint.local, follow_redirects=not endpoint.local)
         if endpoint.api_version is not None:
             self._client: openai.OpenAI = openai.AzureOpenAI(
-                api_key=key, api_version=endpoint.api_version, base_url=endpoint.base_url
+                api_key=key, api_version=endpoint.api_version, base_url=endpoint.base_url, http_client=http
             )
         else:
             headers = endpoint.headers if endpoint.provider == "azure" else {}
-            self._client = openai.OpenAI(api_key=key, base_url=endpoint.base_url, default_headers=headers)
+            self._client = openai.OpenAI(
+                api_key=key, base_url=endpoint.base_url, default_headers=headers, http_client=http
+            )
 
     def close(self) -> None:
         """Close the connections."""
@@ -73,22 +83,17 @@ class Provider:
             return str(self._ask(lambda: self._client.files.create(file=stream, purpose="batch")).id)
 
     def submit(self, input_file: str, intent: str) -> Remote:
-        """Start a batch that carries our id; UnsureError where it may have been started all the same."""
+        """Start a batch that carries our id. OutageError does not mean that it was not started."""
+        once = self._client.with_options(max_retries=0)
         # Azure's dated API names the endpoint without the version.
         path: Any = "/chat/completions" if self.endpoint.api_version is not None else "/v1/chat/completions"
-        once = self._client.with_options(max_retries=0)
-        try:
-            batch = self._ask(
+        return _remote(
+            self._ask(
                 lambda: once.batches.create(
                     input_file_id=input_file, endpoint=path, completion_window=_WINDOW, metadata={INTENT: intent}
                 )
             )
-        except EndpointError as error:
-            refused = isinstance(error.__cause__, openai.APIStatusError) and not _passing(error.__cause__.status_code)
-            if refused:
-                raise
-            raise UnsureError(error.message, error.hint) from error.__cause__
-        return _remote(batch)
+        )
 
     def look(self, batch_id: str) -> Remote:
         """How a batch stands."""
@@ -97,7 +102,7 @@ class Provider:
     def find(self, intents: Sequence[str]) -> dict[str, Remote]:
         """Batches that carry one of our ids, from the provider's whole list."""
         wanted, found = set(intents), {}
-        for batch in self._ask(lambda: list(self._client.batches.list(limit=100))):
+        for batch in self._ask(lambda: _listed(self._client.batches.list(limit=100))):
             intent = (batch.metadata or {}).get(INTENT)
             if intent in wanted:
                 found[str(intent)] = _remote(batch)
@@ -117,39 +122,50 @@ class Provider:
     def files_named(self, names: Sequence[str]) -> list[str]:
         """Ids of files that were uploaded under one of these names."""
         wanted = set(names)
-        return [str(file.id) for file in self._ask(lambda: list(self._client.files.list())) if file.filename in wanted]
+        files = self._ask(lambda: _listed(self._client.files.list()))
+        return [str(file.id) for file in files if file.filename in wanted]
 
     def delete(self, file_ids: Sequence[str | None]) -> None:
         """Delete files; one that is gone already is no error."""
         for file_id in file_ids:
             if file_id is None:
                 continue
-            try:
+            with suppress(NotThereError):
                 self._ask(lambda file_id=file_id: self._client.files.delete(file_id))
-            except EndpointError as error:
-                if not isinstance(error.__cause__, openai.NotFoundError):
-                    raise
 
     def _ask(self, call: Any) -> Any:
+        host, later = self.endpoint.host, "Go on later with --resume"
         try:
-            return call()
+            result = call()
+            if isinstance(result, str):  # what the client makes of a page
+                raise ValueError("no JSON")
+        except openai.NotFoundError:
+            raise NotThereError(
+                f"{host} knows no such file, batch or address (HTTP 404).", "Check the address"
+            ) from None
         except openai.APIStatusError as error:
+            told = f"HTTP {error.status_code} {identifier(error.code) or ''}".strip()
+            if error.status_code == 429 or error.status_code >= 500:
+                raise OutageError(f"{host} is out of service ({told}); nothing is lost.", later) from None
             raise EndpointError(
-                f"{self.endpoint.host} refuses the batch (HTTP {error.status_code} {error.code or ''}).".replace(
-                    " )", ")"
-                ),
+                f"{host} refuses the batch ({told}).",
                 "Check key, deployment (Azure wants one of type global batch) and address, then go on with --resume",
-            ) from error
+            ) from None
         except openai.APIConnectionError as error:
+            raise OutageError(f"{host} cannot be reached ({type(error).__name__}); nothing is lost.", later) from None
+        except (openai.APIError, ValueError) as error:
             raise EndpointError(
-                f"{self.endpoint.host} cannot be reached ({type(error).__name__}); nothing is lost.",
-                "Go on later with --resume",
-            ) from error
+                f"{host} gave an unexpected reply ({type(error).__name__}); nothing is lost.",
+                "Check the address, then go on with --resume",
+            ) from None
+        return result
 
 
-def _passing(status: int) -> bool:
-    """Whether the same request may succeed later."""
-    return status in (408, 409, 429) or status >= 500
+def _listed(page: Any) -> list[Any]:
+    """Every object of a list, page by page."""
+    if isinstance(page, str):
+        raise ValueError("no JSON")
+    return list(page)
 
 
 def request_line(custom_id: str, body: dict[str, Any]) -> bytes:
@@ -179,5 +195,5 @@ def _read_line(line: bytes) -> tuple[str, Answer | Respell] | None:
 
 def _remote(batch: Any) -> Remote:
     errors = getattr(batch.errors, "data", None) or []
-    codes = ", ".join(sorted({str(error.code) for error in errors})) or None
+    codes = ", ".join(sorted({identifier(error.code) or "unnamed" for error in errors})) or None
     return Remote(batch.id, batch.status, batch.input_file_id, batch.output_file_id, batch.error_file_id, codes)

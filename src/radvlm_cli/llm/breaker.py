@@ -27,7 +27,6 @@ class Breaker:
     def __init__(self, host: str, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._host = host
         self._clock = clock
-        self._began = clock()
         self._last_answer: float | None = None
         self._failures = 0
         self._first_failure = 0.0
@@ -44,9 +43,15 @@ class Breaker:
         self._throttled_since = None
         self._last_answer = self._clock()
 
-    def failed(self, error: str) -> float:
+    def failed(self, error: str, retry_after_s: float | None = None) -> float:
         """Count a failure; return for how many seconds to hold every call. EndpointError when it is time to stop."""
         now = self._clock()
+        if (retry_after_s or 0.0) > _QUOTA_PATIENCE_S:
+            raise EndpointError(
+                f"{self._host} is out of service and asks to wait {retry_after_s:,.0f} s ({error}); "
+                "everything answered so far is kept.",
+                "Go on later with --resume",
+            )
         if self._failures == 0:
             self._first_failure = now
         self._failures += 1

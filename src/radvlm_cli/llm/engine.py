@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Protocol
 
@@ -16,9 +17,9 @@ from radvlm_cli.errors import Interrupted, RadvlmError
 from radvlm_cli.llm import Answer, Request
 from radvlm_cli.llm.breaker import Breaker, EndpointError
 from radvlm_cli.llm.chat import Chat
-from radvlm_cli.llm.limiter import Limiter
-from radvlm_cli.llm.meter import Meter
-from radvlm_cli.llm.replies import Respell, Retry, Stop
+from radvlm_cli.llm.limiter import Limiter, Rates
+from radvlm_cli.llm.meter import BudgetError, Meter
+from radvlm_cli.llm.replies import Reply, Respell, Retry, Stop
 from radvlm_cli.progress import StopSignal
 
 ATTEMPTS = 6
@@ -51,6 +52,7 @@ class Engine:
         stop: StopSignal,
         *,
         backoff_s: float = _FIRST_BACKOFF_S,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.meter = meter
         self.limiter = limiter
@@ -58,15 +60,17 @@ class Engine:
         self._ledger = ledger
         self._stop = stop
         self._backoff_s = backoff_s
-        self._breaker = Breaker(chat.endpoint.host)
+        self._breaker = Breaker(chat.endpoint.host, clock=clock)
         self._shared: dict[bytes, asyncio.Future[Answer]] = {}
+        self._posting = 0
+        self._money_back = asyncio.Event()
         self._ended = asyncio.Event()
         self._why: RadvlmError | None = None
 
     @property
     def in_flight(self) -> int:
         """Calls on the network."""
-        return self.limiter.in_flight
+        return self._posting
 
     @property
     def ended(self) -> bool:
@@ -74,10 +78,12 @@ class Engine:
         return self._ended.is_set()
 
     async def ask(self, request: Request) -> Answer:
-        """Answer a request. Raises what ended the job: Interrupted, EndpointError or BudgetError."""
+        """Answer a request. Raises what ended the job, e.g. Interrupted, EndpointError or BudgetError."""
         key = request.key
-        if (shared := self._shared.get(key)) is not None:
-            return await asyncio.shield(shared)
+        while (shared := self._shared.get(key)) is not None:
+            await asyncio.wait([shared])
+            if not shared.cancelled():  # else whoever made the call has been cancelled, which is not our end
+                return shared.result()
         known = self._ledger.find(request)
         if known is not None:
             self.meter.cached += 1
@@ -86,13 +92,15 @@ class Engine:
         self._shared[key] = future
         try:
             answer = await self._call(request)
-        except BaseException as error:
+            future.set_result(answer)
+        except Exception as error:
             future.set_exception(error)
             future.exception()  # nobody need be waiting for it
             raise
         finally:
             del self._shared[key]
-        future.set_result(answer)
+            if not future.done():
+                future.cancel()
         return answer
 
     def end(self, why: RadvlmError) -> None:
@@ -100,12 +108,18 @@ class Engine:
         if self._why is None:
             self._why = why
             self._ended.set()
+            self._money_back.set()
             self.limiter.close(why)
+
+    @property
+    def why(self) -> RadvlmError | None:
+        """What ended the job."""
+        return self._why
 
     def raise_if_ended(self) -> None:
         """Raise what ended the job, if anything has."""
         if self._why is not None:
-            raise self._why
+            raise self._why.with_traceback(None)  # raised for many: each would add its frames
 
     async def watch(self) -> None:
         """Look for the user's wish to stop until cancelled."""
@@ -121,41 +135,63 @@ class Engine:
             attempt += 1
             try:
                 reply, seconds, rates = await self._chat.post(request)
+                tries += isinstance(reply, Retry) and reply.kind != "throttled"
+                wait = self._learn(reply, seconds, rates, tries)  # before the place goes to the next call
             finally:
-                self.meter.free(reserved)
-                self.limiter.release()
-            if rates is not None:
-                self.limiter.observe(rates)
-            if isinstance(reply, Stop):
-                self.end(_refused(self._chat, reply))
-                self.raise_if_ended()
-            elif isinstance(reply, Respell):
+                self._give_back(reserved)
+            if isinstance(reply, Respell):
                 respellings += 1
                 if respellings > _RESPELLINGS:
                     reply = Answer("rejected", error=f"HTTP 400 {reply.parameter}", http_status=400)
             elif isinstance(reply, Retry):
-                tries += reply.kind != "throttled"
-                wait = self._wait_after(reply, tries)
                 if tries < ATTEMPTS:
                     await self._sleep(wait)
                 else:
                     reply, reserved = Answer("failed", error=reply.error, http_status=reply.http_status), 0.0
-            else:
-                self._breaker.answered()
-                self.limiter.probing = False
-                self.limiter.succeeded(seconds)
             if isinstance(reply, Answer):
                 return await self._keep(request, reply, attempt, seconds, reserved)
 
     async def _admit(self, request: Request, tokens: int) -> float:
-        """Wait for a place in flight and set money aside for the call."""
+        """Wait for a place in flight and set money aside for the call; what calls in flight do not use comes back."""
         await self.limiter.acquire(tokens + int(request.prompt.parameters.get("max_tokens", 0)))
         try:
-            return self.meter.reserve(request, tokens)
-        except RadvlmError as error:
+            while True:
+                self.raise_if_ended()
+                try:
+                    reserved = self.meter.reserve(request, tokens)
+                    break
+                except BudgetError as error:
+                    if self._posting == 0:
+                        self.end(error)
+                    else:
+                        self._money_back.clear()
+                        await self._money_back.wait()
+        except BaseException:
             self.limiter.release()
-            self.end(error)
             raise
+        self._posting += 1
+        return reserved
+
+    def _give_back(self, reserved: float) -> None:
+        self._posting -= 1
+        self.meter.free(reserved)
+        self._money_back.set()
+        self.limiter.release()
+
+    def _learn(self, reply: Reply, seconds: float, rates: Rates | None, tries: int) -> float:
+        """Take in what a reply tells of the endpoint; return the seconds to wait before the next attempt."""
+        if rates is not None:
+            self.limiter.observe(rates)
+        if isinstance(reply, Stop):
+            self.end(_refused(self._chat, reply))
+            self.raise_if_ended()
+        elif isinstance(reply, Retry):
+            return self._wait_after(reply, tries)
+        elif isinstance(reply, Answer):
+            self._breaker.answered()
+            self.limiter.probing = False
+            self.limiter.succeeded(seconds)
+        return 0.0
 
     async def _keep(self, request: Request, answer: Answer, attempt: int, seconds: float, reserved: float) -> Answer:
         answer = self.meter.priced(answer._replace(attempts=attempt, latency_ms=round(1000 * seconds)))
@@ -173,11 +209,11 @@ class Engine:
                 return 0.0  # the limiter's pause holds it back, with all the others
             self.meter.retries += 1
             self.limiter.failed()
-            self.limiter.pause(self._breaker.failed(reply.error))
+            self.limiter.pause(self._breaker.failed(reply.error, reply.after_s))
             self.limiter.probing = self._breaker.probing
         except EndpointError as error:
             self.end(error)
-            raise
+            self.raise_if_ended()
         longest = min(_LONGEST_BACKOFF_S, self._backoff_s * 2.0 ** (tries - 1))
         return max(reply.after_s or 0.0, longest * random.uniform(0.5, 1.0))
 

@@ -16,14 +16,20 @@ from collections import deque
 from collections.abc import Callable
 from typing import NamedTuple
 
+from radvlm_cli.errors import RadvlmError
+
 _FIRST_CONCURRENCY = 16
 _SHRINK = 0.8
 _GROWTH = 0.05
 """Of the limit, per round of calls, after the doubling has ended."""
 _LEAST_COOLDOWN_S = 2.0
+_FIRST_PAUSE_S = 0.05
+_LONGEST_PAUSE_S = 15.0
+"""What is waited at least after 429s without an answer between them, doubling: some endpoints ask to wait 0 s."""
 _BURST_S = 1.0
 """Requests that may start at once, as seconds of their rate: endpoints look at short windows."""
 _TOKEN_BURST_S = 5.0
+_ROUNDING = 1e-6
 _SLOWER = 2.0
 _LATENCY_ROUND = 50
 """Answers whose mean latency is compared with the fastest such mean."""
@@ -39,19 +45,30 @@ class Rates(NamedTuple):
 
 
 class _Bucket:
-    """A rate per minute, filled evenly. A call may start while anything is left, and may run up a debt."""
+    """A rate per minute, filled evenly. What is more than it holds starts when it is full, and runs up a debt."""
 
-    def __init__(self, per_minute: float, burst_s: float, now: float) -> None:
+    def __init__(self, burst_s: float) -> None:
+        self.rate = 0.0
+        """A second; 0: without limit."""
+        self.level = 0.0
+        self._burst_s = burst_s
+        self._most = 0.0
+        self._at = 0.0
+
+    def set_rate(self, per_minute: float, now: float) -> None:
+        """Begin full; a rate that changes later fills nothing."""
+        before = self.rate
+        self.wait(0, now)
         self.rate = per_minute / 60
-        self.most = max(1.0, self.rate * burst_s)
-        self.level = self.most
-        self._at = now
+        self._most = max(1.0, self.rate * self._burst_s)
+        self.level = min(self.level, self._most) if before else self._most
 
-    def wait(self, now: float) -> float:
-        """Seconds until something is left."""
-        self.level = min(self.most, self.level + (now - self._at) * self.rate)
+    def wait(self, amount: float, now: float) -> float:
+        """Seconds until `amount` may be taken out."""
+        self.level = min(self._most, self.level + (now - self._at) * self.rate)
         self._at = now
-        return 0.0 if self.level > 0 else (1e-6 - self.level) / self.rate
+        short = min(amount, self._most) - self.level
+        return short / self.rate if self.rate and short > _ROUNDING else 0.0
 
 
 class Limiter:
@@ -72,23 +89,24 @@ class Limiter:
         self.probing = False
         """Whether to let only one call out at a time, to see if the endpoint is back."""
         self._doubling = True
-        self._closed: BaseException | None = None
+        self._closed: RadvlmError | None = None
         self._waiting: deque[tuple[asyncio.Future[None], int]] = deque()
         self._paused_until = 0.0
         self._shrunk_until = 0.0
         self._growth_from = 0.0
+        self._refused = 0
+        """Rounds of 429s without an answer between them."""
         self._timer: asyncio.TimerHandle | None = None
         self._asked = Rates(requests_per_minute, tokens_per_minute)
-        self._requests: _Bucket | None = None
-        self._tokens: _Bucket | None = None
-        self._set_rates(requests_per_minute, tokens_per_minute)
+        self._requests, self._tokens = _Bucket(_BURST_S), _Bucket(_TOKEN_BURST_S)
+        self.observe(self._asked)
         self._latency = _Latency()
 
     async def acquire(self, tokens: int) -> None:
         """Wait for a place; `tokens` is what the endpoint will charge at admission (prompt and max_tokens)."""
         if self._closed is not None:
-            raise self._closed
-        if not self._waiting and self._wait() == 0.0:
+            raise self._closed.with_traceback(None)
+        if not self._waiting and self._wait(tokens) == 0.0:
             self._admit(tokens)
             return
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -101,7 +119,7 @@ class Limiter:
                 self.release()
             raise
 
-    def close(self, why: BaseException) -> None:
+    def close(self, why: RadvlmError) -> None:
         """Admit nobody any more: those who wait, and those who come, get `why`."""
         self._closed = why
         while self._waiting:
@@ -117,6 +135,7 @@ class Limiter:
     def succeeded(self, latency_s: float) -> None:
         """Grow after an answer, if the places were all taken and the endpoint is not getting slower."""
         now = self._clock()
+        self._refused = 0
         slower = self._latency.slower(latency_s)
         if slower:
             self._doubling = False
@@ -128,6 +147,9 @@ class Limiter:
         """Shrink after a 429, and hold every call for as long as the endpoint asks."""
         now = self._clock()
         wait = retry_after_s if retry_after_s is not None else 1.0
+        if now >= self._paused_until:  # else this call started before the others were refused
+            wait = max(wait, min(_LONGEST_PAUSE_S, _FIRST_PAUSE_S * 2.0 ** min(self._refused, 30)))
+            self._refused += 1
         self.pause(wait)
         if now >= self._shrunk_until:
             self._doubling = False
@@ -144,14 +166,14 @@ class Limiter:
 
     def observe(self, rates: Rates) -> None:
         """Take over limits from an answer's headers; the user's own are never exceeded."""
-        for name in ("requests", "tokens"):
-            told, asked = getattr(rates, name), getattr(self._asked, name)
-            bucket: _Bucket | None = getattr(self, f"_{name}")
-            if told and (bucket is None or abs(bucket.rate * 60 - min(told, asked or told)) > 1e-6):
-                self._set_rates(**{f"{name}_per_minute": min(told, asked or told)})
-                bucket = getattr(self, f"_{name}")
-            left = getattr(rates, f"{name}_left")
-            if bucket is not None and left is not None:  # somebody else may draw on the same quota
+        now = self._clock()
+        for bucket, told, asked, left in (
+            (self._requests, rates.requests, self._asked.requests, rates.requests_left),
+            (self._tokens, rates.tokens, self._asked.tokens, rates.tokens_left),
+        ):
+            if told:
+                bucket.set_rate(min(told, asked or told), now)
+            if left is not None:  # somebody else may draw on the same quota
                 bucket.level = min(bucket.level, left)
 
     @property
@@ -159,30 +181,17 @@ class Limiter:
         """Seconds until the present pause ends."""
         return max(0.0, self._paused_until - self._clock())
 
-    def _set_rates(self, requests_per_minute: float | None = None, tokens_per_minute: float | None = None) -> None:
-        now = self._clock()
-        if requests_per_minute:
-            self._requests = _Bucket(requests_per_minute, _BURST_S, now)
-        if tokens_per_minute:
-            self._tokens = _Bucket(tokens_per_minute, _TOKEN_BURST_S, now)
-
-    def _wait(self) -> float:
-        """Seconds until the next call may start; infinite if one must end first."""
+    def _wait(self, tokens: int) -> float:
+        """Seconds until a call of so many tokens may start; infinite if one must end first."""
         if self.in_flight >= (1 if self.probing else int(self.limit)):
             return float("inf")
         now = self._clock()
-        wait = self._paused_until - now
-        for bucket in (self._requests, self._tokens):
-            if bucket is not None:
-                wait = max(wait, bucket.wait(now))
-        return max(0.0, wait)
+        return max(0.0, self._paused_until - now, self._requests.wait(1, now), self._tokens.wait(tokens, now))
 
     def _admit(self, tokens: int) -> None:
         self.in_flight += 1
-        if self._requests is not None:
-            self._requests.level -= 1
-        if self._tokens is not None:
-            self._tokens.level -= tokens
+        self._requests.level -= 1
+        self._tokens.level -= tokens
 
     def _pump(self) -> None:
         """Admit those who wait, as far as the gates allow; come back when time alone will open them."""
@@ -194,7 +203,7 @@ class Limiter:
             if future.done():  # its caller has gone
                 self._waiting.popleft()
                 continue
-            wait = self._wait()
+            wait = self._wait(tokens)
             if wait > 0:
                 if wait != float("inf"):
                     self._timer = asyncio.get_running_loop().call_later(wait, self._pump)

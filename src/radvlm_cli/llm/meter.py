@@ -7,7 +7,7 @@ from collections import deque
 
 from radvlm_cli.errors import RadvlmError
 from radvlm_cli.llm import Answer, Request
-from radvlm_cli.llm.pricing import Price, cost
+from radvlm_cli.llm.pricing import Price, batch_share, cost
 from radvlm_cli.llm.tokens import estimate_tokens
 
 _WINDOW_S = 30.0
@@ -49,7 +49,7 @@ class Meter:
             return 0.0
         most = int(request.prompt.parameters.get("max_tokens", 1000))
         expected = min(most, 2 * self.output_tokens // self._answers) if self._answers >= 20 else most
-        share = 0.5 if self._batch else 1.0
+        share = batch_share() if self._batch else 1.0
         amount = share * (tokens * self.price.input + expected * self.price.output) / 1e6
         if self.cap is not None and self.spent + self.reserved + amount > self.cap:
             raise BudgetError(

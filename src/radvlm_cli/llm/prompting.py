@@ -12,6 +12,8 @@ from radvlm_cli.llm import Message, Prompt, Request
 
 _ROLE = re.compile(r"^# (system|user|assistant)\n", re.MULTILINE)
 _OBJECTS_TRIED = 20
+_NO_CHARACTER = re.compile("[\ud800-\udfff\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
+"""Halves of characters, which no file or store takes, and control characters."""
 
 
 @cache
@@ -52,5 +54,20 @@ def find_object(text: str) -> dict[str, Any] | None:
         except (ValueError, RecursionError):
             continue
         if isinstance(found, dict):
-            return found
+            return cast(dict[str, Any], _readable_in(found))
     return None
+
+
+def readable(text: str) -> str:
+    """A model's text with spaces for what is no character, so that it can be kept."""
+    return _NO_CHARACTER.sub(" ", text)
+
+
+def _readable_in(value: Any) -> Any:
+    if isinstance(value, str):
+        return readable(value)
+    if isinstance(value, list):
+        return [_readable_in(one) for one in value]
+    if isinstance(value, dict):
+        return {readable(name): _readable_in(one) for name, one in value.items()}
+    return value

@@ -85,12 +85,12 @@ def read_completion(document: Any) -> Answer | None:
         status=status,
         text=content if content is not None else (refusal if isinstance(refusal, str) else ""),
         usage=_usage(document.get("usage")),
-        model=_short(document.get("model")),
-        fingerprint=_short(document.get("system_fingerprint")),
-        request_id=_short(document.get("id")),
-        finish_reason=_short(finish),
+        model=identifier(document.get("model")),
+        fingerprint=identifier(document.get("system_fingerprint")),
+        request_id=identifier(document.get("id")),
+        finish_reason=identifier(finish),
         http_status=200,
-        error=None if status == "ok" else f"finish_reason {_short(finish)}",
+        error=None if status == "ok" else f"finish_reason {identifier(finish)}",
     )
 
 
@@ -174,7 +174,11 @@ def _error_from(document: Any) -> _Error:
     filtered = tuple(sorted(str(k) for k, v in results.items() if isinstance(v, dict) and _tripped(v)))
     message = error.get("message") or error.get("detail") or ""
     return _Error(
-        _short(error.get("code")), _short(error.get("type")), _short(error.get("param")), str(message), filtered
+        identifier(error.get("code")),
+        identifier(error.get("type")),
+        identifier(error.get("param")),
+        str(message),
+        filtered,
     )
 
 
@@ -206,6 +210,6 @@ def _number(text: str | None) -> float | None:
         return None
 
 
-def _short(value: Any) -> str | None:
+def identifier(value: Any) -> str | None:
     """An identifier as it is; anything that could be prose is left out."""
     return value if isinstance(value, str) and _CODE.fullmatch(value) else None

@@ -7,19 +7,15 @@ was submitted without our knowing is found by its metadata in the provider's lis
 
 from __future__ import annotations
 
-import os
-import time
-import uuid
 from collections import Counter
 from collections.abc import Iterator
-from pathlib import Path
 
 from radvlm_cli.llm import Answer, Prompt, Request
-from radvlm_cli.llm.batch import BYTES_PER_FILE, LINES_PER_FILE, Provider, Remote, UnsureError, request_line
-from radvlm_cli.llm.breaker import EndpointError
+from radvlm_cli.llm.batch import LINES_PER_FILE
 from radvlm_cli.llm.chat import Dialect
 from radvlm_cli.llm.meter import BudgetError, Meter
 from radvlm_cli.llm.replies import Respell
+from radvlm_cli.stages.batch_files import Sending
 from radvlm_cli.stages.generate import (
     Generated,
     Options,
@@ -32,17 +28,15 @@ from radvlm_cli.stages.generate import (
     register,
     without_text,
 )
+from radvlm_cli.stages.open_batches import OpenBatches, Replies
 from radvlm_cli.stages.tasks import Item, Statement, Task, Unanswered, Written, converse_with, statements
-from radvlm_cli.store.batches import Line, StoredBatch, advance, intend, open_batches, record_answers
+from radvlm_cli.store.batches import record_answers
 from radvlm_cli.store.bulk import execute_grouped
-from radvlm_cli.store.calls import Asked, answered_keys, find_answer, pack, spent
+from radvlm_cli.store.calls import Asked, answered_keys, find_answer, spent
 from radvlm_cli.store.runs import Run
 
 _ROUNDS = 8
 """First answers, repairs, and lines that the provider failed to answer."""
-_SECOND_LOOK_S = 10.0
-_SUBMISSIONS = 3
-_TOO_MANY_TOKENS = "token_limit_exceeded"
 
 
 class BatchWay:
@@ -54,7 +48,7 @@ class BatchWay:
 
     def __call__(self, run: Run, task: Task, writer: Writer, selection: Selection, options: Options) -> Generated:
         """Go on until every item has its verdict."""
-        job = _BatchJob(run, task, writer, selection, options, self._poll_s, self._lines_per_file)
+        job = BatchJob(run, task, writer, selection, options, self._poll_s, self._lines_per_file)
         try:
             job.work()
         finally:
@@ -63,7 +57,9 @@ class BatchWay:
         return Generated(job.items, job.meter)
 
 
-class _BatchJob:
+class BatchJob:
+    """One task's items on their way through batches."""
+
     def __init__(
         self,
         run: Run,
@@ -78,9 +74,7 @@ class _BatchJob:
         self.items: Counter[str] = Counter()
         self.meter = Meter(options.price, batch=True, cap=options.max_cost, spent=spent(run.store, run.id))
         self._run, self._task, self._writer, self._selection = run, task, writer, selection
-        self._endpoint = writer.endpoint
-        self._poll_s, self.lines_per_file = poll_s, lines_per_file
-        self._provider = Provider(writer.endpoint)
+        self._batches = OpenBatches(run, task.stage, writer.endpoint, self._take_in, poll_s, lines_per_file)
         self.dialect = Dialect(local=writer.endpoint.local)
         self._who = Asked(writer.endpoint.provider, writer.endpoint.host, run.id)
         self._prompts: dict[bytes, int] = {}
@@ -90,102 +84,28 @@ class _BatchJob:
 
     def close(self) -> None:
         """Close the connections to the provider."""
-        self._provider.close()
+        self._batches.close()
 
     def work(self) -> None:
         """Go from round to round."""
-        self._reconcile()
+        self._batches.reconcile()
         for number in range(_ROUNDS):
-            self._settle()
+            self._batches.settle()
             if self.out_of_budget is not None:
                 self._go_through(Counter(), send=False)
                 raise self.out_of_budget
             if not self._go_through(self.items if number == 0 else Counter(), send=True):
                 return
-        self._settle()
+        self._batches.settle()
         self._go_through(Counter(), send=False)
 
-    # what is under way ------------------------------------------------------------------------------------------
-
-    def _reconcile(self) -> None:
-        """Find out what became of batches that were cut off before their id was known."""
-        store = self._run.store
-        unknown = [b for b in open_batches(store, self._task.stage, self._endpoint.host) if b.remote_id is None]
-        if not unknown:
-            return
-        found = self._find([batch.intent for batch in unknown])
-        for batch in unknown:
-            remote = found.get(batch.intent)
-            if remote is not None:
-                advance(store, batch.id, "submitted", remote_id=remote.id, input_file=remote.input_file)
-            else:
-                self._provider.delete([*self._provider.files_named([f"{batch.intent}.jsonl"])])
-                advance(store, batch.id, "abandoned")
-        for batch in unknown:
-            self._local_file(batch.intent).unlink(missing_ok=True)
-
-    def _find(self, intents: list[str]) -> dict[str, Remote]:
-        """The provider's batches with these intents; its list may lag behind: two looks."""
-        found = self._provider.find(intents)
-        if len(found) < len(intents):
-            time.sleep(min(self._poll_s, _SECOND_LOOK_S))
-            found |= self._provider.find(intents)
-        return found
-
-    def _settle(self) -> None:
-        """Wait for every open batch, take its answers in, delete its files."""
-        store, stage = self._run.store, self._task.stage
-        while batches := open_batches(store, stage, self._endpoint.host):
-            for batch in batches:
-                self._run.stop.check()
-                self._look_at(batch)
-            waiting = open_batches(store, stage, self._endpoint.host)
-            if waiting:
-                self._run.progress.status(f"{len(waiting)} batches at {self._endpoint.host}")
-                self._wait()
-
-    def _wait(self) -> None:
-        until = time.monotonic() + self._poll_s
-        while (left := until - time.monotonic()) > 0:
-            self._run.stop.check()
-            time.sleep(min(left, 0.2))
-
-    def _look_at(self, batch: StoredBatch) -> None:
-        store = self._run.store
-        assert batch.remote_id is not None
-        if batch.status != "collected":
-            remote = self._provider.look(batch.remote_id)
-            known = {"remote_status": remote.status, "output_file": remote.output_file, "error_file": remote.error_file}
-            advance(store, batch.id, "ended" if remote.ended else "submitted", **known, error=remote.errors)
-            if not remote.ended:
-                return
-            self._collect(batch, remote)
-            batch = batch._replace(output_file=remote.output_file, error_file=remote.error_file)
-        self._delete_files(batch)
-
-    def _collect(self, batch: StoredBatch, remote: Remote) -> None:
-        for answer in record_answers(self._run.store, batch.id, self._who, self._priced(remote)):
+    def _take_in(self, batch_id: int, replies: Replies) -> None:
+        """Keep the answers of a batch."""
+        for answer in record_answers(self._run.store, batch_id, self._who, self._priced(replies)):
             self.meter.count(answer, 0.0)
-        advance(self._run.store, batch.id, "collected")
-        if remote.status == "failed":
-            self._delete_files(batch)
-            if remote.errors == _TOO_MANY_TOKENS and self.lines_per_file > 100:
-                self.lines_per_file //= 2
-                return
-            raise EndpointError(
-                f"{self._endpoint.host} did not accept the batch ({remote.errors or 'no reason given'}).",
-                "Check the deployment's type and quota, then go on with --resume",
-            )
 
-    def _delete_files(self, batch: StoredBatch) -> None:
-        """Leave nothing at the provider, not even a second upload whose first reply got lost."""
-        known = [batch.input_file, batch.output_file, batch.error_file]
-        others = [name for name in self._provider.files_named([f"{batch.intent}.jsonl"]) if name not in known]
-        self._provider.delete([*known, *others])
-        advance(self._run.store, batch.id, "deleted")
-
-    def _priced(self, remote: Remote) -> Iterator[tuple[bytes, Answer]]:
-        for custom_id, answer in self._provider.answers(remote):
+    def _priced(self, replies: Replies) -> Iterator[tuple[bytes, Answer]]:
+        for custom_id, answer in replies:
             if isinstance(answer, Respell):
                 if not self.dialect.respell(answer.parameter, self._sample_body()):
                     refused = Answer("rejected", error=f"HTTP 400 {answer.parameter}", http_status=400, tier="batch")
@@ -196,11 +116,9 @@ class _BatchJob:
     def _sample_body(self) -> dict[str, object]:
         return self.dialect.body(Request(prompt_for(self._task, self._writer), ()))
 
-    # what is to come --------------------------------------------------------------------------------------------
-
     def _go_through(self, items: Counter[str], *, send: bool) -> bool:
         """Take every pending item as far as the answers reach, and send what is missing; whether anything was."""
-        sending = _Sending(self) if send else None
+        sending = Sending(self, self._batches) if send else None
         task, run = self._task, self._run
         run.progress.start(f"{task.source}: {task.stage} {task.step}, in batches", task.count())
         self._answered = answered_keys(run.store, self._prompts.values())
@@ -229,7 +147,7 @@ class _BatchJob:
             execute_grouped(connection, rows)
         rows.clear()
 
-    def _as_far_as_known(self, item: Item, sending: _Sending | None) -> Written | None:
+    def _as_far_as_known(self, item: Item, sending: Sending | None) -> Written | None:
         """The verdict, if all its answers are there; else the missing request is handed on."""
         if nothing := without_text(self._task, item):
             return Written(nothing, None, False)
@@ -259,76 +177,3 @@ class _BatchJob:
             self._prompts[prompt.hash] = register(self._run.store, self._run.id, prompt)
             self._answered |= answered_keys(self._run.store, [self._prompts[prompt.hash]])
         return self._prompts[prompt.hash]
-
-    def _local_file(self, intent: str) -> Path:
-        return self._run.store.path.with_name(f"{intent}.jsonl")
-
-    def send(self, lines: list[Line], bodies: list[bytes], tokens: int) -> None:
-        """Intent, upload, submission: a row at each step."""
-        run, intent = self._run, f"radvlm-{uuid.uuid4().hex}"
-        model = self._endpoint.model or ""
-        stage, host = self._task.stage, self._endpoint.host
-        batch = intend(run.store, lines, intent=intent, stage=stage, host=host, model=model, tokens=tokens, run=run.id)
-        path = self._local_file(intent)
-        try:
-            with open(os.open(path, os.O_WRONLY | os.O_CREAT, 0o600), "wb") as stream:
-                stream.writelines(bodies)
-            input_file = self._provider.upload(path)
-        finally:
-            path.unlink(missing_ok=True)
-        advance(run.store, batch.id, "uploaded", input_file=input_file)
-        remote = self._submit(input_file, intent)
-        advance(run.store, batch.id, "submitted", remote_id=remote.id, remote_status=remote.status)
-        run.progress.note(f"Batch {remote.id}: {len(lines):,} requests submitted to {host}.")
-
-    def _submit(self, input_file: str, intent: str) -> Remote:
-        """Submit once: after an unclear reply look in the provider's list before it is tried again."""
-        for _ in range(_SUBMISSIONS - 1):
-            try:
-                return self._provider.submit(input_file, intent)
-            except UnsureError:
-                if remote := self._find([intent]).get(intent):
-                    return remote
-        return self._provider.submit(input_file, intent)
-
-
-class _Sending:
-    """Gathers requests into files within the provider's limits."""
-
-    def __init__(self, job: _BatchJob) -> None:
-        self._job = job
-        self._sent: set[bytes] = set()
-        self._lines: list[Line] = []
-        self._bodies: list[bytes] = []
-        self._bytes = self._tokens = 0
-
-    def add(self, request: Request) -> None:
-        """Put a request into the next file; the same one only once."""
-        job, key = self._job, request.key
-        if key in self._sent or job.out_of_budget is not None:
-            return
-        tokens = job.meter.input_estimate(request)
-        try:
-            job.meter.reserve(request, tokens)
-        except BudgetError as error:
-            job.out_of_budget = error
-            return
-        body = request_line(key.hex(), job.dialect.body(request))
-        if len(self._lines) >= job.lines_per_file or self._bytes + len(body) > BYTES_PER_FILE:
-            self._flush()
-        self._sent.add(key)
-        self._lines.append(Line(key, job.register(request.prompt), pack(request.asked)))
-        self._bodies.append(body)
-        self._bytes += len(body)
-        self._tokens += tokens
-
-    def finish(self) -> bool:
-        """Send the last file; whether anything was sent."""
-        self._flush()
-        self._job.meter.free(self._job.meter.reserved)
-        return bool(self._sent)
-
-    def _flush(self) -> None:
-        if self._lines:
-            self._job.send(self._lines, self._bodies, self._tokens)
-        self._lines, self._bodies, self._bytes, self._tokens = [], [], 0, 0

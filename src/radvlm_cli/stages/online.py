@@ -7,6 +7,7 @@ import resource
 import time
 from collections import Counter
 
+from radvlm_cli.errors import RadvlmError
 from radvlm_cli.llm import Answer, Prompt, Request
 from radvlm_cli.llm.chat import open_chat
 from radvlm_cli.llm.engine import Engine, watched
@@ -24,6 +25,7 @@ from radvlm_cli.stages.generate import (
     register,
     without_text,
 )
+from radvlm_cli.stages.open_batches import refuse_what_is_at_work
 from radvlm_cli.stages.tasks import Item, Task, Written, converse_with, statements
 from radvlm_cli.store.calls import CALL_SQL, Asked, answered_keys, call_row, find_answer, pack, spent
 from radvlm_cli.store.runs import Run
@@ -36,6 +38,7 @@ _GIVE_WAY_EVERY = 100
 def write_by_model(run: Run, task: Task, writer: Writer, selection: Selection, options: Options) -> Generated:
     """Ask a model about every pending item, many at once; raises what ended the job early, with all answers kept."""
     assert writer.endpoint is not None
+    refuse_what_is_at_work(run.store, task.stage, asking=writer.endpoint.host)
     _raise_file_limit(options.concurrency)
     job = _Job(run, task, writer, options)
     try:
@@ -93,7 +96,7 @@ class _Job:
         self._endpoint = writer.endpoint
         self._options = options
         self._prompts: dict[int, Prompt] = {}
-        self._errors: list[BaseException] = []
+        self._errors: list[Exception] = []
         self._begun = time.monotonic()
         self._judged = 0
 
@@ -118,7 +121,7 @@ class _Job:
         hands: set[asyncio.Task[None]] = set()
         finished = 0
         for found in pending(self._task, self._writer, selection, self.items):
-            if engine.ended or self._errors:
+            if engine.ended:
                 break
             if found is None:
                 self._run.progress.advance()
@@ -145,9 +148,9 @@ class _Job:
                 self._task, found.item, written, origin=self._writer.origin, key=found.key, run=self._run.id
             )
             await group.write(*rows)
-        except BaseException as error:  # raised by work(), once the other items in hand are done
+        except Exception as error:  # raised by work(), once the other items in hand are done
             self._errors.append(error)
-            engine.limiter.close(error)
+            engine.end(error if isinstance(error, RadvlmError) else RadvlmError("Another item ended the job."))
             return
         count_verdict(self.items, written)
         self._judged += 1
@@ -163,8 +166,8 @@ class _Job:
         while True:
             try:
                 answer = await engine.ask(request)
-            except Exception:
-                if engine.ended:  # what ended it is raised once, by work()
+            except RadvlmError as error:
+                if error is engine.why:  # raised once, by work()
                     return None
                 raise
             try:

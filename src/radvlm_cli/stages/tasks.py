@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, Protocol
 
 from radvlm_cli.language import Fault
 from radvlm_cli.llm import Answer, Prompt, Request
-from radvlm_cli.llm.prompting import ask, ask_again
+from radvlm_cli.llm.prompting import ask, ask_again, readable
 from radvlm_cli.records import Status
 from radvlm_cli.store.bulk import OUTCOME_SQL
 from radvlm_cli.store.generated import FORGET_OUTCOME_SQL, QUARANTINE_SQL, RELEASE_SQL, Known
@@ -140,7 +140,7 @@ def _judge(task: Task, item: Item, answer: Answer) -> Verdict:
     if answer.status == "failed":
         return Unanswered(answer.error or "no answer")
     if answer.status == "ok":
-        return task.judge(item, answer.text or "")
+        return task.judge(item, readable(answer.text or ""))
     reason = _NO_TEXT[answer.status]
     if answer.status == "filtered" and answer.error:
         reason = f"{reason}: {answer.error.removeprefix('content_filter').strip(' ()')}".rstrip(": ")

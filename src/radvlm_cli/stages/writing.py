@@ -157,7 +157,7 @@ async def _served_model(endpoint: Endpoint) -> str:
     try:
         timeout = aiohttp.ClientTimeout(total=30)
         async with (
-            aiohttp.ClientSession(headers=endpoint.headers, timeout=timeout) as session,
+            aiohttp.ClientSession(headers=endpoint.headers, timeout=timeout, trust_env=not endpoint.local) as session,
             session.get(f"{endpoint.base_url}/models", allow_redirects=False) as response,
         ):
             document = await response.json(content_type=None)

@@ -40,6 +40,37 @@ def open_batches(store: Store, stage: str, host: str) -> list[StoredBatch]:
     return [StoredBatch._make(row) for row in store.rows(sql, (stage, host))]
 
 
+def at_work(store: Store, stage: str) -> list[tuple[str, int]]:
+    """Hosts that may be at work on batches of a stage, with how many requests."""
+    sql = (
+        "SELECT host, sum(requests) FROM batch WHERE stage = ? AND (remote_id IS NOT NULL OR input_file IS NOT NULL) "
+        "AND status NOT IN ('deleted', 'abandoned', 'collected') GROUP BY host ORDER BY host"
+    )
+    return [(str(host), int(requests)) for host, requests in store.rows(sql, (stage,))]
+
+
+def abandon(store: Store, stage: str) -> None:
+    """Give up every open batch of a stage; what its lines ask may be asked again."""
+    open_ones = "stage = ? AND status NOT IN ('deleted', 'abandoned')"
+    with store.write() as connection:
+        connection.exec_driver_sql(
+            f"DELETE FROM batch_line WHERE batch_id IN (SELECT id FROM batch WHERE {open_ones})", (stage,)
+        )
+        connection.exec_driver_sql(
+            f"UPDATE batch SET status = 'abandoned', updated_at = ? WHERE {open_ones}", (now(), stage)
+        )
+
+
+def let_go_unsent(store: Store, stage: str, host: str) -> None:
+    """Free the requests of batches that never went up to another host; its next run still looks for their files."""
+    with store.write() as connection:
+        connection.exec_driver_sql(
+            "DELETE FROM batch_line WHERE batch_id IN (SELECT id FROM batch WHERE stage = ? AND host <> ? "
+            "AND status = 'intended' AND remote_id IS NULL AND input_file IS NULL)",
+            (stage, host),
+        )
+
+
 def intend(
     store: Store, lines: Sequence[Line], *, intent: str, stage: str, host: str, model: str, tokens: int, run: int
 ) -> StoredBatch:

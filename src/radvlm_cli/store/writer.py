@@ -13,6 +13,7 @@ from queue import SimpleQueue
 from types import TracebackType
 from typing import Any, NamedTuple, Self
 
+from radvlm_cli.errors import StoreError
 from radvlm_cli.store.bulk import execute_grouped
 from radvlm_cli.store.engine import Store
 
@@ -32,7 +33,6 @@ class GroupWriter:
         self._store = store
         self._queue: SimpleQueue[_Work | None] = SimpleQueue()
         self._thread = threading.Thread(target=self._work, name="writer", daemon=True)
-        self._broken: BaseException | None = None
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -64,13 +64,17 @@ class GroupWriter:
     def _commit(self, batch: list[_Work]) -> None:
         if not batch:
             return
+        broken: BaseException | None = None
         try:
-            if self._broken is None:
-                self._execute(batch)
+            self._execute(batch)
         except BaseException as error:  # handed to every task that waits: none of its rows is there
-            self._broken = error
+            broken = error
+        if broken is not None and len(batch) > 1 and not isinstance(broken, StoreError):
+            for work in batch:  # some row is bad; the others may be answers that were paid for
+                self._commit([work])
+            return
         try:
-            batch[0].loop.call_soon_threadsafe(_settle, batch, self._broken)
+            batch[0].loop.call_soon_threadsafe(_settle, batch, broken)
         except RuntimeError:  # the loop is gone: stopped at once, nobody waits
             return
 
