@@ -19,7 +19,7 @@ def _meter(**options: Any) -> Meter:
 
 
 def _answer(meter: Meter, answer: Answer = ANSWER, reserved: float = 0.0) -> None:
-    meter.count(meter.priced(answer), reserved)
+    meter.count(meter.priced(answer, reserved))
 
 
 def test_a_reservation_is_the_prompt_and_max_tokens_and_comes_back_whole() -> None:

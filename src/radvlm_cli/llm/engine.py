@@ -194,8 +194,8 @@ class Engine:
         return 0.0
 
     async def _keep(self, request: Request, answer: Answer, attempt: int, seconds: float, reserved: float) -> Answer:
-        answer = self.meter.priced(answer._replace(attempts=attempt, latency_ms=round(1000 * seconds)))
-        self.meter.count(answer, reserved)
+        answer = self.meter.priced(answer._replace(attempts=attempt, latency_ms=round(1000 * seconds)), reserved)
+        self.meter.count(answer)
         await self._ledger.record(request, answer)
         return answer
 

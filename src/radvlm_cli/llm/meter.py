@@ -64,14 +64,17 @@ class Meter:
         """Give back what was set aside."""
         self.reserved = max(0.0, self.reserved - amount)
 
-    def priced(self, answer: Answer) -> Answer:
-        """The answer with what it cost."""
-        return answer._replace(cost=cost(self.price, answer.usage, batch=answer.tier == "batch"))
+    def priced(self, answer: Answer, reserved: float = 0.0) -> Answer:
+        """The answer with what it cost: where the endpoint's usage is no good, what was set aside for it."""
+        known = cost(self.price, answer.usage, batch=answer.tier == "batch")
+        if known is None and reserved and answer.status != "failed":
+            known = reserved
+        return answer._replace(cost=known)
 
-    def count(self, answer: Answer, reserved: float) -> None:
-        """Count an answer. Where the endpoint's usage is no good, what was set aside counts as spent."""
+    def count(self, answer: Answer) -> None:
+        """Count an answer that is priced."""
         self.calls += 1
-        self.spent += answer.cost if answer.cost is not None else (reserved if answer.status != "failed" else 0.0)
+        self.spent += answer.cost or 0.0
         used = (answer.usage.input or 0) + (answer.usage.output or 0)
         self.input_tokens += answer.usage.input or 0
         self.output_tokens += answer.usage.output or 0

@@ -102,7 +102,7 @@ class BatchJob:
     def _take_in(self, batch_id: int, replies: Replies) -> None:
         """Keep the answers of a batch."""
         for answer in record_answers(self._run.store, batch_id, self._who, self._priced(replies)):
-            self.meter.count(answer, 0.0)
+            self.meter.count(answer)
 
     def _priced(self, replies: Replies) -> Iterator[tuple[bytes, Answer]]:
         for custom_id, answer in replies:

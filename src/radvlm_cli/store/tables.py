@@ -263,7 +263,9 @@ class LlmCall(SQLModel, table=True):
     cached_tokens: int | None = _text("Of the input, from the provider's prompt cache.", default=None)
     output_tokens: int | None = _text("As the endpoint counted.", default=None)
     reasoning_tokens: int | None = _text("Of the output.", default=None)
-    cost: float | None = _text("US dollars by the price table; NULL where no price is known.", default=None)
+    cost: float | None = _text(
+        "US dollars by the price table, estimated where no usage was told; NULL where no price is known.", default=None
+    )
     tier: str = _text("standard or batch.")
     latency_ms: int | None = _text("Of the attempt that was answered.", default=None)
     attempts: int = _text("HTTP requests made.")
