@@ -73,6 +73,8 @@ class Task(Protocol):
 
     stage: str
     source: str
+    split: str
+    """The splits, for people: `train`, `train, test`, `all`."""
     step: str
     prompt_name: str
     schema: dict[str, Any]
