@@ -206,3 +206,16 @@ def test_an_endpoint_that_answers_nothing_stops_the_job_and_a_good_one_goes_on(
         server.behaviour.status = None
         assert run(["converse", *options, *at(server), "--resume"]) == 0
     assert {image for image, *_rest in kept(options)} == WANTED["mimic"]
+
+
+def test_a_dialogue_that_is_not_good_any_more_takes_its_file_with_it(tmp_path: Path) -> None:
+    options = place(tmp_path, "mscxr")
+    assert run(["converse", *options, "--provider", "rules"]) == 0
+    folder = tmp_path / "work/MIMIC-CXR-JPG/conversations"
+    assert len(list(folder.rglob("*.json"))) == len(WANTED["mscxr"])
+    with FakeOpenAI(answer=dialogues.compared) as server:
+        assert run(["converse", *options, *at(server), "--split", "train"]) == 4
+    assert {image for image, *_rest in kept(options)} == {path.stem for path in folder.rglob("*.json")}
+    assert not list((folder / "train").rglob("*.json"))
+    assert list((folder / "test").rglob("*.json"))
+    assert rows(options, "SELECT count(*) FROM artifact WHERE kind = 'conversation'") == [(len(kept(options)),)]
