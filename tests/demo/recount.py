@@ -138,8 +138,7 @@ def _vindr(root: Path) -> dict[str, list[Record]]:
             if r["x_min"]
         }
         found[f"vindr-abnormality{suffix}"] = [images[image] for image, _ in boxes]
-        if name == "train":
-            found["vindr-detection"] = list(images.values())
+        found[f"vindr-detection{suffix}"] = list(images.values())
     return found
 
 

@@ -11,6 +11,7 @@ from PIL import Image as Pillow
 from radvlm_cli.demo.world import write_world
 from tests.demo.conftest import World
 from tests.demo.recount import Record, leaking, recount, rows, valid_box
+from tests.demo.recount_written import recount_written
 
 TRAINING = (
     "mimic-report",
@@ -31,11 +32,19 @@ EVALUATION = (
     "chexpert-classification-test",
     "imagenome-region-test",
     "vindr-abnormality-test",
+    "vindr-detection-test",
     "mscxr-phrase-test",
     "padchest-gr-phrase-test",
     "mimic-conversation-test",
     "mscxr-conversation-test",
 )
+GENERATED = tuple(name for name in TRAINING if name.endswith(("report", "conversation")))
+GENERATED_EVALUATION = tuple(name for name in EVALUATION if name.endswith(("report-test", "conversation-test")))
+
+
+@pytest.fixture(scope="session")
+def writable(world: World) -> dict[str, list[Record]]:
+    return recount_written(world.root)
 
 
 @pytest.fixture(scope="session")
@@ -67,6 +76,32 @@ def test_evaluation_component_counts_equal_a_recount(
     assert recounted[name]
 
 
+@pytest.mark.parametrize("name", GENERATED)
+def test_what_can_be_written_for_training_equals_a_recount(
+    world: World, writable: dict[str, list[Record]], name: str
+) -> None:
+    usable = [record for record in writable[name] if record.usable]
+    assert world.manifest["written"]["components"][name] == {
+        "records": len(usable),
+        "after_leak_removal": len(usable) - len(leaking(usable, writable)),
+        "without_image": len(writable[name]) - len(usable),
+    }
+    assert usable
+
+
+@pytest.mark.parametrize("name", GENERATED_EVALUATION)
+def test_what_can_be_written_for_evaluation_equals_a_recount(
+    world: World, writable: dict[str, list[Record]], name: str
+) -> None:
+    assert world.manifest["written"]["evaluation"][name] == {"records": len(writable[name]), "without_image": 0}
+    assert writable[name]
+
+
+def test_what_can_be_written_is_told_of_generated_components_alone(world: World) -> None:
+    assert set(world.manifest["written"]["components"]) == set(GENERATED)
+    assert set(world.manifest["written"]["evaluation"]) == set(GENERATED_EVALUATION)
+
+
 def test_only_the_planted_leaks_are_there(world: World, recounted: dict[str, list[Record]]) -> None:
     found = {(r.cohort, r.patient) for name in TRAINING for r in leaking(recounted[name], recounted)}
     assert found == {(leak["cohort"], leak["patient"]) for leak in world.manifest["leaks"]}
@@ -86,8 +121,7 @@ def test_without_generated_texts_their_components_are_empty_and_the_leaks_still_
 ) -> None:
     manifest = write_world(tmp_path, seed=5, patients=1, with_generated=False)
     assert not list(tmp_path.rglob("conversations")) + list(tmp_path.rglob("filtered_reports"))
-    generated = [name for name in TRAINING if name.endswith(("report", "conversation"))]
-    assert all(manifest["components"][name]["records"] == 0 for name in generated)
+    assert all(manifest["components"][name]["records"] == 0 for name in GENERATED)
     counts = manifest["components"]["mimic-classification"]
     assert counts["records"] - counts["after_leak_removal"] == 1
 

@@ -289,7 +289,7 @@ def _estimate(stage: str, wishes: Wishes, settings: Settings, writer: Writer, se
         tasks = make_tasks(stage, store, wishes.source, wishes.split, wishes.limit)
         if writer.endpoint is None:
             say("--provider rules makes no calls and costs nothing.")
-            found = [{"source": task.source, "items": task.count(), "calls": 0} for task in tasks]
+            found = [{"source": task.source, "split": task.split, "items": task.count(), "calls": 0} for task in tasks]
         else:
             found = rows([estimate(store, task, writer, selection, price) for task in tasks])
     if wishes.as_json:
@@ -323,4 +323,4 @@ def _print(stage: str, jobs: list[Job], wishes: Wishes, settings: Settings) -> N
 
 def _row(job: Job) -> dict[str, Any]:
     counts = {name: value or None for name, value in job.generated.counts().items()}
-    return {"source": job.source, **counts, "files": job.files or None}
+    return {"source": job.source, "split": job.split, **counts, "files": job.files or None}

@@ -59,6 +59,15 @@ class Study(NamedTuple):
         """`files/p10/p1.../s5...`."""
         return f"files/p{str(self.subject_id)[:2]}/p{self.subject_id}/s{self.study_id}"
 
+    def says_something(self, *, published: bool) -> bool:
+        """Whether the report says anything of its own images where a reader of the official sections looks.
+
+        The text of a study of the custom rules is in the text files alone: `published` worlds have a table instead.
+        """
+        report = self.report
+        in_table = bool(report.findings or report.impression or report.last_paragraph)
+        return in_table or (self.case == "custom_section" and not published)
+
     def entry(self, picture: Picture) -> Entry:
         """One component record about one of the pictures."""
         return Entry("mimic", str(self.subject_id), str(self.study_id), picture.dicom_id, picture.present)

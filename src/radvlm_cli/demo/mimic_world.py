@@ -167,6 +167,8 @@ def _part(studies: Sequence[Study], seed: int, *, published: bool, with_generate
         components=_components(pictures, seed, "train", "", with_generated=with_generated)
         | {"mimic-classification": _classification(pictures)},
         evaluation=_components(pictures, seed, "test", "-test", with_generated=with_generated),
+        written=_written(pictures, seed, "train", "", published=published),
+        written_evaluation=_written(pictures, seed, "test", "-test", published=published),
         paper={"mimic-classification": _classification([p for p in pictures if p[0] in _sectioned(studies)])},
         leaks=(_leak(leak),),
         cases={study.case: str(study.study_id) for study in studies if study.case},
@@ -186,6 +188,19 @@ def _components(
         f"mimic-report{suffix}": [s.entry(p) for s, p in frontal if s.filtered],
         f"mimic-conversation{suffix}": [s.entry(p) for s, p in frontal if _has_standard(s, p, seed)],
         f"mscxr-conversation{suffix}": [s.entry(p) for s, p in frontal if _has_grounded(s, p, seed)],
+    }
+
+
+def _written(
+    pictures: Sequence[tuple[Study, Picture]], seed: int, split: str, suffix: str, *, published: bool
+) -> dict[str, list[Entry]]:
+    """The same components where everything is written: reports that say something, images with such, or with boxes."""
+    frontal = [(s, p) for s, p in pictures if s.split == split and p.frontal]
+    told = [s.entry(p) for s, p in frontal if s.says_something(published=published)]
+    return {
+        f"mimic-report{suffix}": told,
+        f"mimic-conversation{suffix}": told,
+        f"mscxr-conversation{suffix}": [s.entry(p) for s, p in frontal if located_phrases(s, p, seed)],
     }
 
 

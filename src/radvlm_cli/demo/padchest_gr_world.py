@@ -207,6 +207,7 @@ def _part(listed: Sequence[Exposure], reports: dict[str, list[_Statement]], spok
             "padchest-gr-phrase": _phrases(said, ("train", "validation")),
             "padchest-gr-conversation": [exposure.entry() for exposure in spoken],
         },
+        written={"padchest-gr-conversation": _with_boxes(listed, reports, ("train", "validation"))},
         evaluation={"padchest-gr-phrase-test": _phrases(said, ("test",))},
         leaks=(_leak([exposure for exposure in listed if exposure.case == "leak"]),),
         cases={exposure.case: exposure.image_id for exposure in listed if exposure.case},
@@ -215,6 +216,14 @@ def _part(listed: Sequence[Exposure], reports: dict[str, list[_Statement]], spok
 
 def _phrases(said: Sequence[tuple[Exposure, _Statement]], splits: tuple[str, ...]) -> list[Entry]:
     return [e.entry() for e, statement in said if statement.boxes and e.frontal and e.split in splits]
+
+
+def _with_boxes(
+    listed: Sequence[Exposure], reports: dict[str, list[_Statement]], splits: tuple[str, ...]
+) -> list[Entry]:
+    """The frontal images of some splits of which anything is pointed at."""
+    chosen = [exposure for exposure in listed if exposure.frontal and exposure.split in splits]
+    return [e.entry() for e in chosen if any(statement.boxes for statement in reports[e.image_id])]
 
 
 def _leak(images: Sequence[Exposure]) -> dict[str, Any]:

@@ -244,6 +244,9 @@ def _part(train: Sequence[_Scan], test: Sequence[_Scan]) -> Part:
             "vindr-abnormality": [scan.entry() for scan in train for _ in scan.classes],
             "vindr-detection": [scan.entry() for scan in train],
         },
-        evaluation={"vindr-abnormality-test": [scan.entry() for scan in test for _ in scan.classes]},
+        evaluation={
+            "vindr-abnormality-test": [scan.entry() for scan in test for _ in scan.classes],
+            "vindr-detection-test": [scan.entry() for scan in test],
+        },
         cases={scan.case.name: scan.image_id for scan in train if scan.case.name},
     )

@@ -10,7 +10,7 @@ from typing import NamedTuple, TypeVar
 from radvlm_cli.hashing import keyed_number
 from radvlm_cli.labels import NO_FINDING
 from radvlm_cli.language import Located, Scene
-from radvlm_cli.language.dialogue_checks import ROUNDS, has_coordinates, quote_box, wording_faults
+from radvlm_cli.language.dialogue_checks import ROUNDS, quote_box, sayable
 from radvlm_cli.language.findings import Finding, denied_by, findings, narrower
 from radvlm_cli.language.rewrite import without_comparisons
 from radvlm_cli.language.sentences import split_sentences
@@ -173,13 +173,8 @@ class _Words:
         return [things[place] for place in places]
 
 
-@lru_cache(maxsize=10_000)  # reports say the same things
-def _sayable(text: str) -> bool:
-    return bool(text.strip()) and not has_coordinates(text) and next(wording_faults([text]), None) is None
-
-
 def _said(scene: Scene, located: Sequence[_Named]) -> _Said:
-    sentences = [s for s in split_sentences(without_comparisons(scene.text)) if _sayable(s)]
+    sentences = [s for s in split_sentences(without_comparisons(scene.text)) if sayable(s)]
     told = {sentence: findings(sentence) for sentence in sentences}
     mentions = [f for found in (*told.values(), *(findings(item.sentence) for item in located)) for f in found]
     affirmed = {f.concept for f in mentions if f.polarity != "absent"}
@@ -212,7 +207,7 @@ def _name(phrase: str) -> tuple[str, str]:
     words = " ".join(without_comparisons(phrase).split()).rstrip(" .,;:!?")
     words = words.lower() if len(words) > 4 and words.isupper() else words  # 4: the length of an abbreviation
     noun = _SEEN.sub("", _ARTICLE.sub("", words))
-    if not any(map(str.isalpha, noun)) or not _sayable(words) or not _sayable(f"I see the {noun} at"):
+    if not any(map(str.isalpha, noun)) or not sayable(words) or not sayable(f"I see the {noun} at"):
         return "the marked finding", ""
     sentence = f"{words[0].upper()}{words[1:]}."
     if _DENIAL.match(noun):

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
 
 from radvlm_cli.language import Fault, Scene
+from radvlm_cli.language.box_names import MARK, Annotated, Corners, boxes_beside_other_names
 from radvlm_cli.language.findings import findings
 from radvlm_cli.language.temporal import comparisons
 from radvlm_cli.records import Box, Turn
@@ -50,8 +52,6 @@ _NO_NAME = re.compile(
 )
 """Words of a phrase that say where or how large, but not what."""
 
-Corners = tuple[str, ...]
-
 
 def quote_box(box: Box) -> str:
     """A box as dialogues quote it: two decimals."""
@@ -80,6 +80,12 @@ def has_coordinates(text: str) -> bool:
     return bool(_BOX.search(text) or _STRAY.search(text))
 
 
+@lru_cache(maxsize=10_000)  # reports say the same things
+def sayable(text: str) -> bool:
+    """Whether a turn may say a text of the annotation or report as it stands."""
+    return bool(text.strip()) and not has_coordinates(text) and next(wording_faults([text]), None) is None
+
+
 def _form(turns: Sequence[Turn]) -> Iterator[Fault]:
     if not ROUNDS[0] <= len(turns) // 2 <= ROUNDS[1]:
         yield Fault("fewer than 5 or more than 10 rounds", f"{len(turns) // 2} rounds")
@@ -106,6 +112,8 @@ def _boxes(turns: Sequence[Turn], scene: Scene) -> Iterator[Fault]:
         yield Fault("a box that the annotation does not have", _listed(map(_shown, sorted(invented))))
     if unasked := list(_unasked(questions, answers, scene)):
         yield Fault("a box is given that nobody asked about", _listed(map(_shown, unasked)))
+    if misplaced := list(_misplaced(questions, answers, scene)):
+        yield Fault("a box is not beside the name of its finding", _listed(misplaced))
 
 
 def _unasked(questions: Sequence[str], answers: Sequence[str], scene: Scene) -> Iterator[Corners]:
@@ -115,6 +123,18 @@ def _unasked(questions: Sequence[str], answers: Sequence[str], scene: Scene) -> 
             names = _names(question)
             named = {_corners(b) for located in scene.located if names & _names(located.phrase) for b in located.boxes}
             yield from (corners for corners in quoted if corners not in named)
+
+
+def _misplaced(questions: Sequence[str], answers: Sequence[str], scene: Scene) -> Iterator[str]:
+    """The boxes that another finding's name, or none, stands beside, with what they are of."""
+    marked = [(_BOX.sub(MARK, answer.replace(MARK, " ")), _quoted(answer)) for answer in answers]
+    annotated = [
+        # What may not be said whole cannot be demanded as a name.
+        Annotated(item.phrase if sayable(item.phrase) else "", frozenset(map(_corners, item.boxes)))
+        for item in scene.located
+    ]
+    for corners, phrase in boxes_beside_other_names(questions, marked, annotated):
+        yield f"{_shown(corners)} is of `{phrase}`"
 
 
 def _names(text: str) -> set[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
 from functools import cache
 from importlib.resources import files
 from typing import Any, Literal, cast
@@ -11,7 +12,7 @@ from typing import Any, Literal, cast
 from radvlm_cli.llm import Message, Prompt, Request
 
 _ROLE = re.compile(r"^# (system|user|assistant)\n", re.MULTILINE)
-_OBJECTS_TRIED = 20
+_OBJECTS_TRIED = 50
 _NO_CHARACTER = re.compile("[\ud800-\udfff\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 """Halves of characters, which no file or store takes, and control characters."""
 
@@ -41,21 +42,30 @@ def ask_again(request: Request, answer: str, complaint: str) -> Request:
     return Request(request.prompt, said)
 
 
-def find_object(text: str) -> dict[str, Any] | None:
-    """The JSON object in an answer, with or without words and fences around it; None if there is none that is whole."""
+def find_object(text: str, *names: str) -> dict[str, Any] | None:
+    """The JSON object in an answer, with or without words and fences around it; None if there is none that is whole.
+
+    Of several, the last with one of the `names`: models think aloud, quote what they were asked for, and then answer.
+    """
+    found = list(_objects(text))
+    named = [document for document in found if any(name in document for name in names)]
+    return named[-1] if named else next(iter(found), None)
+
+
+def _objects(text: str) -> Iterator[dict[str, Any]]:
+    """The whole JSON objects in a text, from the left, none within another."""
     decoder = json.JSONDecoder(strict=False)
-    start = -1
+    start = 0
     for _ in range(_OBJECTS_TRIED):
-        start = text.find("{", start + 1)
+        start = text.find("{", start)
         if start < 0:
-            return None
+            return
         try:
-            found, _end = decoder.raw_decode(text, start)
+            found, start = decoder.raw_decode(text, start)
         except (ValueError, RecursionError):
+            start += 1
             continue
-        if isinstance(found, dict):
-            return cast(dict[str, Any], _readable_in(found))
-    return None
+        yield cast(dict[str, Any], _readable_in(found))
 
 
 def readable(text: str) -> str:

@@ -51,6 +51,7 @@ class Dialogues:
 
     def __init__(self, store: Store, source: str, splits: Sequence[str], limit: int | None) -> None:
         self.source = source
+        self.split = ", ".join(splits) or "all"
         self.step = KINDS[source]
         self.prompt_name = f"converse-{self.step}"
         self.label = " ".join((source, self.step, *splits))
@@ -69,7 +70,7 @@ class Dialogues:
 
     def judge(self, item: Item, text: str) -> Accepted | Nothing | Faulty:
         """Read the rounds and check them."""
-        rounds = (find_object(text) or {}).get("rounds")
+        rounds = (find_object(text, "rounds") or {}).get("rounds")
         try:
             turns = parse(_turns(rounds))
         except (DataError, ValueError) as error:

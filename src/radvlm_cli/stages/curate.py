@@ -35,6 +35,7 @@ class Curation:
 
     def __init__(self, store: Store, source: str, splits: Sequence[str]) -> None:
         self.source = source
+        self.split = ", ".join(splits) or "all"
         self.prompt_name = "curate-raw" if source in _RAW else "curate-dictated"
         self._store = store
         self._ids = studies(store, source, splits)
@@ -56,7 +57,7 @@ class Curation:
 
     def judge(self, item: Item, text: str) -> Accepted | Nothing | Faulty:
         """Read the answer's JSON, or take it for the text itself, and check that."""
-        answer = find_object(text)
+        answer = find_object(text, "text", "nothing_left")
         if answer is None:
             curated = _unquoted(text)
         elif answer.get("nothing_left") is True:

@@ -28,7 +28,7 @@ class Estimate(NamedTuple):
     """Of one task."""
 
     source: str
-    step: str
+    split: str
     items: int
     done: int
     calls: int
@@ -82,7 +82,7 @@ def estimate(store: Store, task: Task, writer: Writer, selection: Selection, pri
     cost = None if price is None else (inputs * price.input + output * price.output) / 1e6
     return Estimate(
         task.source,
-        task.step,
+        task.split,
         items["items"],
         items["done before"] + items["kept"],
         round(calls * past.calls_per_item),
@@ -118,6 +118,7 @@ def rows(estimates: list[Estimate]) -> list[dict[str, Any]]:
     return [
         {
             "source": e.source,
+            "split": e.split,
             "items": e.items,
             "done": e.done,
             "calls": e.calls,

@@ -36,7 +36,9 @@ def write_texts(run: Run, layout: Layout) -> int:
             run, "SELECT id, study_id, text FROM curated_text WHERE source = ?", (layout.info.name,)
         )
     )
-    return _write(run, layout, "curated_text", "filtered_report", texts)
+    count = _write(run, layout, "curated_text", "filtered_report", texts)
+    _remove_left_over(run, layout, "curated_text", "filtered_report", "filtered_reports")
+    return count
 
 
 def write_dialogues(run: Run, layout: Layout, source: str) -> int:
@@ -58,7 +60,10 @@ def write_dialogues(run: Run, layout: Layout, source: str) -> int:
             (source,),
         )
     )
-    return _write(run, layout, "conversation", "conversation", dialogues)
+    count = _write(run, layout, "conversation", "conversation", dialogues)
+    for folder in _SPLIT_FOLDERS.values():
+        _remove_left_over(run, layout, "conversation", "conversation", f"conversations/{folder}/{kind}")
+    return count
 
 
 def _without_file(run: Run, sql: str, parameters: tuple[str, ...]) -> Iterator[tuple[Any, ...]]:
@@ -90,6 +95,27 @@ def _write(run: Run, layout: Layout, table: str, kind: str, files: Iterator[_Fil
         count += len(batch)
         run.progress.advance(len(batch))
     return count
+
+
+def _remove_left_over(run: Run, layout: Layout, table: str, kind: str, folder: str) -> None:
+    """Remove the files of a folder whose texts are there no longer, such as those that are quarantined now.
+
+    A file that somebody has changed since is theirs: it stays, to be adopted.
+    """
+    prefix = layout.relative_derived(layout.derived / folder)
+    sql = (
+        "SELECT id, path, bytes, mtime_ns FROM artifact WHERE root = 'derived' AND path > ? AND path < ? AND kind = ? "
+        f"AND origin = 'written' AND id NOT IN (SELECT artifact_id FROM {table} WHERE artifact_id IS NOT NULL)"
+    )
+    left = list(run.store.rows(sql, (f"{prefix}/", f"{prefix}0", kind)))  # "0" comes after "/"
+    for batch in batched(left, _BATCH):
+        run.stop.check()
+        for _row, name, size, mtime_ns in batch:
+            path = layout.derived_dir / name
+            if path.is_file() and (path.stat().st_size, path.stat().st_mtime_ns) == (size, mtime_ns):
+                path.unlink()
+        with run.store.write(foreign_keys=False) as connection:
+            execute_many(connection, "DELETE FROM artifact WHERE id = ?", [(row,) for row, *_file in batch])
 
 
 def _keep(path: Path, content: str, name: str, kind: str, run_id: int) -> tuple[Any, ...]:

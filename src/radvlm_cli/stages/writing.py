@@ -44,9 +44,10 @@ class Choice(NamedTuple):
 
 
 class Job(NamedTuple):
-    """A task and how it came out; `stopped` is what ended it early."""
+    """A task and how it came out."""
 
     source: str
+    split: str
     generated: Generated
     files: int
 
@@ -142,7 +143,7 @@ def write_all(
             generated = by_model(run, task, writer, selection, options)
         counts = generated.counts()
         run.failed_items += counts["quarantined"] + counts["unanswered"]
-        jobs.append(Job(task.source, generated, _write_files(run, layout, task) if files else 0))
+        jobs.append(Job(task.source, task.split, generated, _write_files(run, layout, task) if files else 0))
     return jobs
 
 
