@@ -139,7 +139,7 @@ def test_labels_hold_no_text_and_both_halves_have_both_labels() -> None:
 
 
 def test_no_pattern_goes_on_over_the_end_of_a_stretch() -> None:
-    syntax = re.compile(r"\(\?(?:[:=!]|<[=!])|(?<=[\w)\]}*+])\?")
+    syntax = re.compile(r"\(\?(?:[:=!]|<[=!])|(?<=[-\w )\]}*+])\?")
     for pattern in (*LET_THROUGH, *(pattern for family in FAMILIES.values() for pattern in family)):
         assert not set(".!?;:") & set(syntax.sub("", pattern)), f"{pattern}: stretches are read one by one"
 
