@@ -141,7 +141,9 @@ def test_labels_hold_no_text_and_both_halves_have_both_labels() -> None:
 def test_no_pattern_goes_on_over_the_end_of_a_stretch() -> None:
     syntax = re.compile(r"\(\?(?:[:=!]|<[=!])|(?<=[-\w )\]}*+])\?")
     for pattern in (*LET_THROUGH, *(pattern for family in FAMILIES.values() for pattern in family)):
-        assert not set(".!?;:") & set(syntax.sub("", pattern)), f"{pattern}: stretches are read one by one"
+        assert not set(".!?;:") & set(syntax.sub("", pattern.replace("(?=[.:]|$)", ""))), (
+            f"{pattern}: stretches are read one by one"
+        )
 
 
 def test_places_of_comparisons_are_places_in_the_whole_text() -> None:
