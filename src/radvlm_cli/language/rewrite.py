@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
+from radvlm_cli.language.clauses import Clause, drop_subject, is_gone, joined, shared_predicates
 from radvlm_cli.language.rewrite_rules import (
     ADJECTIVE,
     ADVERBS,
@@ -18,7 +19,6 @@ from radvlm_cli.language.rewrite_rules import (
     ARTICLE,
     CHANGE,
     CLAIM,
-    CLAUSE,
     COUNTED,
     DANGLING,
     DENIAL,
@@ -26,6 +26,8 @@ from radvlm_cli.language.rewrite_rules import (
     EVENT,
     JOINT,
     LEADING,
+    LOOKS_AND,
+    LOOKS_LAST,
     MEASURED,
     PERSISTS,
     PHRASES,
@@ -63,19 +65,27 @@ def _in_the_present(sentence: str) -> str:
 
 def _rejoined(body: str) -> str:
     """Rewrite clause by clause, and put together what can stand without the clauses that are dropped."""
-    first, *rest = CLAUSE.split(body)
-    said, denied, denial_lost, orphaned = "", False, False, False
-    for link, clause in [("", first), *zip(rest[::2], rest[1::2], strict=True)]:
+    kept: list[Clause] = []
+    denied, denial_lost, orphaned = False, False, False
+    for link, clause in shared_predicates(body):
         denies = bool(DENIAL.search(clause))
         if denies or VERB.search(clause):
             denied = denial_lost = False
         if denial_lost or (orphaned and DEPENDENT.match(clause)):
             continue
+        if not orphaned and is_gone(clause):
+            drop_subject(kept, clause)
         present = _clause_in_the_present(clause, denied=denied)
         denied, denial_lost, orphaned = denied or denies, denies and not present, not present
-        if present:
-            said += link + present.replace("There ", "there ", 1) if said else present
-    return said
+        described = bool(kept and LOOKS_LAST.search(kept[-1].words))
+        if present and kept:
+            at_once = described and ADJECTIVE.match(clause)  # `mild, stable cardiomegaly`
+            kept.append(Clause(" " if at_once else link, present.replace("There ", "there ", 1)))
+        elif present:
+            kept.append(Clause(link, present))
+        elif described and ADJECTIVE.match(clause):  # what was described is not said any more
+            kept.pop()
+    return joined(kept)
 
 
 def _clause_in_the_present(clause: str, *, denied: bool) -> str:
@@ -120,7 +130,7 @@ def _without_adjectives(clause: str, *, denied: bool) -> str:
     clause = TRAILING.sub("", clause)
     for mention in reversed(comparisons(clause)):
         adjective = ADJECTIVE.match(clause, mention.start)
-        before = clause[: mention.start]
+        before = LOOKS_AND.sub(r"\1 ", clause[: mention.start])
         if not adjective or ((denied or DENIAL.search(before)) and UNSAFE_DENIED.match(adjective[0])):
             return clause
         clause = JOINT.sub(r"\1", ADVERBS.sub("", before) + clause[adjective.end() :])

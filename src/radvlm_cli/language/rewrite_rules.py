@@ -186,3 +186,11 @@ ARTICLE = _pattern(r"(?:(the|this|these|those|that|an?|both)\s+)?(.*)")
 ADVERBS = _pattern(r"(?:\b(?:grossly|slightly|mildly|largely|relatively|essentially|significantly|very|again)\s+)+$")
 JOINT = _pattern(r"(^|\b(?:an?|the|is|are|with)\s+)(?:and|but|or|to|,)\s+")
 LEADING = _pattern(r"^(?:,|;|and|but|or|with|while|although|though|however|otherwise)\b[\s,]*")
+_LOOK = _words(
+    "mild(?:ly)? moderate(?:ly)? severe(?:ly)? marked(?:ly)? minimal slight tiny small medium large massive trace subtle",
+    "faint dense extensive prominent left right bilateral bibasilar basilar apical patchy diffuse focal multifocal chronic old",
+    "low borderline loculated linear rounded nodular irregular vague stable",
+)
+LOOKS_LAST = _pattern(rf"(?:^|\s){_LOOK}$")
+"""A clause that breaks off before what it describes."""
+LOOKS_AND = _pattern(rf"((?:^|\s){_LOOK}),? (?:and|but|or) $")
