@@ -141,7 +141,14 @@ def test_a_report_with_a_finding_a_state_or_a_device_has_content(source: str) ->
 
 
 @pytest.mark.parametrize(
-    "source", ["", "Two views.", "The patient is rotated.", "Findings were discussed by telephone."]
+    "source",
+    [
+        "",
+        "Two views.",
+        "Physician to Physician Radiology Consult Line: ___.",
+        "The patient is rotated.",
+        "Findings were discussed by telephone.",
+    ],
 )
 def test_a_report_about_the_study_alone_has_none(source: str) -> None:
     assert not has_content(source)

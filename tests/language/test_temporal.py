@@ -17,6 +17,7 @@ COMPARING = {
     "Compared to the left lung on the earlier film.": "earlier",
     "Comparison: none.": "compared",
     "The heart is unchanged.": "unchanged",
+    "Smaller than on the film of Monday.": "size",
     "Findings have not significantly changed.": "unchanged",
     "No significant change.": "change",
     "Interval placement of a chest tube.": "interval",

@@ -146,6 +146,7 @@ FAMILIES: dict[str, tuple[str, ...]] = {
         r"(?:has|have)(?: \w+)? (?:enlarged|grown|shrunk|moved|migrated|advanced|evolved|returned|diminished|subsided"
         r"|appeared|disappeared|occurred|become|reaccumulated)",
         r"(?:is|are|slightly|mildly|somewhat|much) (?:larger|smaller)(?! (?:on|in|than))",
+        rf"(?:larger|smaller) than (?:on|in) (?:(?:the|an?) )?(?:\w+ )?{_STUDY}",
         r"evolving",
     ),
     "resolved": (r"resol(?:ved|ves|ving|ution)", r"clear(?:ed|ing)", r"regress(?:ed|ion|ing)"),
