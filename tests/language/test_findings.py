@@ -210,3 +210,15 @@ def test_clear_lungs_deny_opacities_but_not_effusions() -> None:
 
 def test_lungs_that_are_clear_of_a_finding_do_not_have_it() -> None:
     assert ("consolidation", "absent") in said("The lungs are otherwise clear of focal airspace disease.")
+
+
+def test_places_of_findings_are_places_in_the_whole_text() -> None:
+    text = "1. Clear lungs:  no effusion.\nAn effusion?  Nodule; no effusion"
+    assert [text[f.start : f.end].lower() for f in findings(text)] == [
+        "clear lungs",
+        "effusion",
+        "effusion",
+        "nodule",
+        "effusion",
+    ]
+    assert [f.polarity for f in findings(text)][1:] == ["absent", "present", "present", "absent"]

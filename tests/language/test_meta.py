@@ -54,3 +54,7 @@ def test_words_about_the_text_are_found(text: str) -> None:
 )
 def test_words_of_a_report_are_let_through(text: str) -> None:
     assert meta_text(text) == []
+
+
+def test_what_is_found_comes_in_the_order_of_the_text() -> None:
+    assert meta_text('Sure! ```json\n{"text": "No edema."}') == ["Sure!", "```json", "{", '"text"', "}"]

@@ -141,7 +141,14 @@ def test_a_report_with_a_finding_a_state_or_a_device_has_content(source: str) ->
 
 
 @pytest.mark.parametrize(
-    "source", ["", "Two views.", "The patient is rotated.", "Findings were discussed by telephone."]
+    "source",
+    [
+        "",
+        "Two views.",
+        "Physician to Physician Radiology Consult Line: ___.",
+        "The patient is rotated.",
+        "Findings were discussed by telephone.",
+    ],
 )
 def test_a_report_about_the_study_alone_has_none(source: str) -> None:
     assert not has_content(source)
@@ -152,3 +159,12 @@ def test_a_long_row_of_numbers_takes_no_long_time() -> None:
     assert [fault.reason for fault in unsupported(f"{row} 2 cm", row)] == [
         "a measurement that the source does not have"
     ]
+
+
+def test_a_repeated_sentence_is_judged_by_each_reports_own_words() -> None:
+    for _ in range(2):  # what was read before is remembered
+        assert reasons("Left effusion.", "Left effusion. No edema.") == []
+        assert reasons("Left effusion.", "No left effusion.") == ["a finding that the source does not have"]
+        assert reasons("Left effusion.", "Right effusion. Left nodule.") == [
+            "a finding on a side where the source does not have it"
+        ]

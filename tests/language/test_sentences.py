@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from radvlm_cli.language.sentences import split_sentences
+from radvlm_cli.language.sentences import split_sentences, stretches
 
 
 @pytest.mark.parametrize(
@@ -39,3 +39,19 @@ def test_reports_are_split_into_sentences(text: str, sentences: list[str]) -> No
 def test_a_sentence_is_not_split_further() -> None:
     for sentence in split_sentences("1. Nodule of 2.5 cm (e.g. granuloma). 2. No edema. XXXX at T12."):
         assert split_sentences(sentence) == [sentence]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("", []),
+        (" \n", []),
+        ("No effusion", [(0, "No effusion")]),
+        (" A 1.2 cm nodule.  Heart: normal", [(1, "A 1.2 cm nodule."), (19, "Heart:"), (26, "normal")]),
+        ("Old scar;no edema", [(0, "Old scar;"), (9, "no edema")]),
+        ("Clear.The heart?!", [(0, "Clear."), (6, "The heart?"), (16, "!")]),
+    ],
+)
+def test_stretches_end_at_stops_and_keep_their_places(text: str, expected: list[tuple[int, str]]) -> None:
+    assert list(stretches(text)) == expected
+    assert all(text[start : start + len(words)] == words for start, words in stretches(text))

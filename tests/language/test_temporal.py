@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import csv
+import re
 from pathlib import Path
 
 import pytest
 
 from radvlm_cli.language.temporal import FAMILIES, Mention, comparisons
+from radvlm_cli.language.temporal import INNOCENT as LET_THROUGH
 
 COMPARING = {
     "Prior study of ___.": "prior",
@@ -15,6 +17,7 @@ COMPARING = {
     "Compared to the left lung on the earlier film.": "earlier",
     "Comparison: none.": "compared",
     "The heart is unchanged.": "unchanged",
+    "Smaller than on the film of Monday.": "size",
     "Findings have not significantly changed.": "unchanged",
     "No significant change.": "change",
     "Interval placement of a chest tube.": "interval",
@@ -134,3 +137,16 @@ def test_labels_hold_no_text_and_both_halves_have_both_labels() -> None:
     kinds = {(row["half"], row["stratum"], row["label"]) for row in rows}
     assert len(kinds) == 8
     assert len({(row["report"], row["half"]) for row in rows}) == len({row["report"] for row in rows})
+
+
+def test_no_pattern_goes_on_over_the_end_of_a_stretch() -> None:
+    syntax = re.compile(r"\(\?(?:[:=!]|<[=!])|(?<=[-\w )\]}*+])\?")
+    for pattern in (*LET_THROUGH, *(pattern for family in FAMILIES.values() for pattern in family)):
+        assert not set(".!?;:") & set(syntax.sub("", pattern.replace("(?=[.:]|$)", ""))), (
+            f"{pattern}: stretches are read one by one"
+        )
+
+
+def test_places_of_comparisons_are_places_in_the_whole_text() -> None:
+    text = "Clear lungs: stable.  No new edema;\nunchanged scar"
+    assert [text[m.start : m.end] for m in comparisons(text)] == ["stable", "new", "unchanged"]

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from functools import cache, lru_cache
 from importlib.resources import files
 from itertools import chain
 from string import ascii_lowercase, ascii_uppercase
 from typing import Any, Literal, NamedTuple
+
+from radvlm_cli.language.sentences import stretches
 
 Polarity = Literal["present", "absent", "uncertain"]
 Side = Literal["left", "right"]
@@ -29,10 +31,19 @@ class Finding(NamedTuple):
 def findings(text: str) -> list[Finding]:
     """List the mentions of findings, normal states and devices, in order."""
     return [
-        finding._replace(start=start + finding.start, end=start + finding.end)
-        for start, words in _stretches(text)
-        for finding in _in_stretch(words)
+        Finding(f.concept, f.polarity, start + f.start, start + f.end, f.sides)
+        for start, words in stretches(text)
+        for f in findings_in(words)
     ]
+
+
+@lru_cache(maxsize=10_000)
+def findings_in(stretch: str) -> tuple[Finding, ...]:
+    """List what `findings` lists of one stretch (sentences.stretches); remembers what it has read last."""
+    found: list[Finding] = []
+    for start, words in _parts(stretch):
+        found += (Finding(f.concept, f.polarity, start + f.start, start + f.end, f.sides) for f in _in_part(words))
+    return tuple(found)
 
 
 def narrower(concept: str) -> frozenset[str]:
@@ -131,10 +142,10 @@ class _Clause:
 
     def findings(self) -> list[Finding]:
         sides = frozenset(self._sides)
-        return [finding._replace(sides=sides) for finding in self._found]
+        return [Finding(f.concept, f.polarity, f.start, f.end, sides) for f in self._found] if sides else self._found
 
 
-def _stretches(text: str) -> Iterator[tuple[int, str]]:
+def _parts(text: str) -> Iterator[tuple[int, str]]:
     """Cut at the stops: where a part starts, and the part."""
     start = 0
     for stop in _STOP.finditer(text):
@@ -143,8 +154,7 @@ def _stretches(text: str) -> Iterator[tuple[int, str]]:
     yield start, text[start:]
 
 
-@lru_cache(maxsize=10_000)  # reports say the same things, and a text the same as its source
-def _in_stretch(words: str) -> tuple[Finding, ...]:
+def _in_part(words: str) -> list[Finding]:
     found: list[Finding] = []
     clause = _Clause()
     for event in _events(words.translate(_LOWER)):
@@ -153,19 +163,21 @@ def _in_stretch(words: str) -> tuple[Finding, ...]:
             clause = _Clause()
         else:
             clause.hear(event)
-    return (*found, *clause.findings())
+    return found + clause.findings()
 
 
 def _events(text: str) -> Iterator[_Event]:
-    """Go through the words once; what starts with none of the lexicon's first words costs two look-ups."""
-    terms, predicates = _lexicon().terms, _lexicon().predicates
+    """Go through the words once; what starts with none of the lexicon's first words costs one look-up."""
+    choices = _lexicon().choices
     taken = 0
     for token in _WORD.finditer(text):
-        start, word = token.start(), token[0]
-        for term, pattern in predicates.get(word, ()):
+        if not (choice := choices.get(token[0])):
+            continue
+        start = token.start()
+        for term, pattern in choice.predicates:
             if match := pattern.match(text, token.end()):
                 yield _Event(term.kind, term.concept, start, match.end(), _polarity_within(match[0]))
-        if start >= taken and (choice := terms.get(word)) and (match := choice.pattern.match(text, token.end())):
+        if start >= taken and choice.pattern and (match := choice.pattern.match(text, token.end())):
             term = choice.terms[(match.lastindex or 1) - 1]
             taken = match.end()
             yield _Event(term.kind, term.concept, start, taken)
@@ -178,17 +190,19 @@ def _polarity_within(words: str) -> Polarity:
 
 
 class _Choice(NamedTuple):
-    """Terms that start with the same word; the empty group that took part tells which one matched."""
+    """Terms that start with the same word."""
 
-    pattern: re.Pattern[str]
+    pattern: re.Pattern[str] | None
+    """All but the predicates, of which the longest counts; the empty group that took part tells which one matched."""
     terms: tuple[_Term, ...]
+    """Of the pattern's groups, in order."""
+    predicates: tuple[tuple[_Term, re.Pattern[str]], ...]
+    """All of them count."""
 
 
 class _Lexicon(NamedTuple):
-    terms: Mapping[str, _Choice]
-    """First word -> terms, of which the longest counts."""
-    predicates: Mapping[str, list[tuple[_Term, re.Pattern[str]]]]
-    """First word -> terms with `=`, of which all count."""
+    choices: Mapping[str, _Choice]
+    """By first word."""
     narrower: Mapping[str, frozenset[str]]
     entails: Mapping[str, tuple[str, ...]]
 
@@ -202,14 +216,9 @@ def _lexicon() -> _Lexicon:
     for term in _terms(table):
         for word, rest in _spelled_out(term.phrase):
             by_word.setdefault(word, []).append((term, rest))
-    choices, predicates = {}, {}
-    for word, pairs in by_word.items():
-        if plain := [(term, rest) for term, rest in pairs if not term.predicates]:
-            choices[word] = _choice(plain)
-        if predicate := [(term, re.compile(rest)) for term, rest in pairs if term.predicates]:
-            predicates[word] = predicate
+    choices = {word: _choice(pairs) for word, pairs in by_word.items()}
     wider = {concept: _closure(concept, table["is_a"]) for concept in table["is_a"]}
-    return _Lexicon(choices, predicates, wider, {state: tuple(denied) for state, denied in table["entails"].items()})
+    return _Lexicon(choices, wider, {state: tuple(denied) for state, denied in table["entails"].items()})
 
 
 def _terms(table: Mapping[str, Any]) -> Iterator[_Term]:
@@ -221,9 +230,12 @@ def _terms(table: Mapping[str, Any]) -> Iterator[_Term]:
     return (_Term(kind, name, phrase) for kind, name, phrases in named for phrase in phrases)
 
 
-def _choice(pairs: Iterable[tuple[_Term, str]]) -> _Choice:
-    ordered = sorted(pairs, key=lambda pair: (-pair[1].count(_BLANK), -len(pair[1])))  # more words first
-    return _Choice(re.compile("|".join(f"{rest}()" for _, rest in ordered)), tuple(term for term, _ in ordered))
+def _choice(pairs: list[tuple[_Term, str]]) -> _Choice:
+    predicates = tuple((term, re.compile(rest)) for term, rest in pairs if term.predicates)
+    plain = [pair for pair in pairs if not pair[0].predicates]
+    plain.sort(key=lambda pair: (-pair[1].count(_BLANK), -len(pair[1])))  # more words first
+    pattern = re.compile("|".join(f"{rest}()" for _, rest in plain)) if plain else None
+    return _Choice(pattern, tuple(term for term, _ in plain), predicates)
 
 
 def _spelled_out(phrase: str) -> Iterator[tuple[str, str]]:

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
+
+from radvlm_cli.language.choices import by_stems
+from radvlm_cli.language.sentences import stretches
 
 _DONE = r"(?:removed|edited|rewrote|rewritten|revised|omitted|deleted|excluded|kept|replaced|rephrased|converted)"
 _NEW = r"(?:edited|revised|rewritten|cleaned|curated|modified|corrected|updated|filtered|original)"
@@ -21,15 +25,25 @@ _WORDS = (
     # it speaks about the text
     rf"{_NEW} {_REPORT}\b",
     rf"(?:the|this|your) (?:given|provided|input) {_REPORT}\b",
-    r"(?:note|explanation|output|answer|response|text|report|result|changes(?: made)?)[ \t]*:",
+    r"(?:note|explanation|output|answer|response|text|report|result|changes|changes made)[ \t]*:",
     r"(?:references?|mentions?) (?:to|of) (?:any |the |a )?(?:prior|previous|earlier|other|comparison)\b",
     rf"{_COMPARED} (?:to [\w ]{{1,30}} )?(?:was|were|has been|have been) {_DONE}\b",
     r"the (?:user|prompt|instructions?|task|guidelines)\b",
     r"nothing_left\b|json\b",
 )
 _META = re.compile(rf"{_MARKS}|\b(?:{'|'.join(_WORDS)})", re.IGNORECASE | re.MULTILINE)
+_IN_MARKS = re.compile(r"[`<*_#{}\[\\\"]")
+"""One of these is in each of the marks; few reports have any."""
+_SAID = re.compile(rf"(?<!\w){by_stems(_WORDS)[0]}")
 
 
 def meta_text(text: str) -> list[str]:
     """List the words of a text that are about the text, not about the patient."""
+    if not _IN_MARKS.search(text) and not any(_speaks(words) for _, words in stretches(text)):
+        return []
     return [match[0].strip() for match in _META.finditer(text)]
+
+
+@lru_cache(maxsize=10_000)
+def _speaks(stretch: str) -> bool:
+    return bool(_SAID.search(stretch.lower()))

@@ -5,10 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 from difflib import get_close_matches
+from functools import lru_cache
+from typing import NamedTuple
 
 from radvlm_cli.language import Fault
-from radvlm_cli.language.findings import Finding, denied_by, findings, narrower
+from radvlm_cli.language.findings import Finding, denied_by, findings, findings_in, narrower
 from radvlm_cli.language.meta import meta_text
+from radvlm_cli.language.sentences import stretches
 from radvlm_cli.language.temporal import comparisons
 
 _LONGER = 1.2
@@ -25,12 +28,12 @@ _SIDES = {
     "left": re.compile(r"\b(?:left(?:ward)?|l[ul]l)\b", re.IGNORECASE),
     "right": re.compile(r"\b(?:right(?:ward)?|r[uml]l)\b", re.IGNORECASE),
     "both": re.compile(rf"\b(?:{_BOTH})\b", re.IGNORECASE),
+    "pair": re.compile(
+        r"\b(?:lungs|bases|apices|effusions|hemithoraces|hila|angles|sulci|pleural spaces|(?:hemi)?diaphragms)\b",
+        re.IGNORECASE,
+    ),
 }
-_PAIRED = re.compile(
-    rf"\b(?:{_BOTH}|lungs|bases|apices|effusions|hemithoraces|hila|angles|sulci|pleural spaces|(?:hemi)?diaphragms)\b",
-    re.IGNORECASE,
-)
-"""Both sides, whether or not it says so."""
+"""`pair`: what has both sides without saying so."""
 _LONG_WORD = re.compile(r"[a-z]{7,}")
 _SAME_WORD = 0.87
 """One letter of eight or more dropped, doubled or swapped (difflib's ratio); effusion and infusion are at 0.75."""
@@ -46,12 +49,15 @@ def report_faults(text: str, source: str) -> list[Fault]:
 
 def unsupported(text: str, source: str) -> list[Fault]:
     """List what a text says that its source doesn't: findings, denials, measurements, sides."""
-    return [*_findings(text, source), *_measures(text, source), *_sides(text, source)]
+    said = _stretches(source)
+    if not (own := [words for words in _stretches(text) if words not in said]):
+        return []  # what stands in the source word for word says nothing that the source doesn't
+    return [*_findings(text, own, source), *_measures(own, said), *_sides(own, said)]
 
 
 def has_content(source: str) -> bool:
     """Whether a report says of anything that it is there, is normal, or isn't there."""
-    return bool(findings(source) or _STATE.search(source))
+    return bool(_STATE.search(source) or any(map(findings_in, _stretches(source))))
 
 
 def _faults(text: str, source: str) -> Iterator[Fault]:
@@ -64,27 +70,35 @@ def _faults(text: str, source: str) -> Iterator[Fault]:
         yield Fault("longer than the source", "")
 
 
-def _findings(text: str, source: str) -> Iterator[Fault]:
-    if faults := list(_findings_beyond(text, source)):
-        faults = list(_findings_beyond(text, _spelled_like(text, source)))
+def _stretches(text: str) -> dict[str, None]:
+    """The stretches of a text in order, each once."""
+    return dict.fromkeys(words for _, words in stretches(text))
+
+
+def _findings(text: str, own: Iterable[str], source: str) -> Iterator[Fault]:
+    if faults := list(_findings_beyond(own, source)):
+        faults = list(_findings_beyond(own, _spelled_like(text, source)))
     return iter(faults)
 
 
 def _spelled_like(text: str, source: str) -> str:
     """The source with those of its words that are no terms spelled as the text spells them: `atelectsis`."""
     known, given = (set(_LONG_WORD.findall(t.casefold())) for t in (source, text))
-    for word in given - known:
+    for word in sorted(given - known):
         strange = [w for w in sorted(known - given) if not findings(w)]
         for near in get_close_matches(word, strange, n=1, cutoff=_SAME_WORD):
             source = re.sub(rf"\b{near}\b", word, source, flags=re.IGNORECASE)
     return source
 
 
-def _findings_beyond(text: str, source: str) -> Iterator[Fault]:
+def _findings_beyond(own: Iterable[str], source: str) -> Iterator[Fault]:
     said = findings(source)
+    alike = {(f.concept, f.polarity, f.sides) for f in said}
     asserted, denied, misplaced = [], [], []
-    for finding in findings(text):
-        words = text[finding.start : finding.end]
+    for stretch, finding in [(words, finding) for words in own for finding in findings_in(words)]:
+        if (finding.concept, finding.polarity, finding.sides) in alike:
+            continue  # the most of them; the rest of this loop would pass it, too
+        words = stretch[finding.start : finding.end]
         if finding.polarity == "absent":
             if not any(_denies(other, finding.concept) for other in said):
                 denied.append(words)
@@ -109,28 +123,50 @@ def _denies(finding: Finding, concept: str) -> bool:
     return any(concept in narrower(denied) for denied in denied_by(finding.concept))
 
 
-def _measures(text: str, source: str) -> Iterator[Fault]:
-    known = {measure for match in _MEASURE.finditer(source) for measure in _values(match)}
-    if new := [match[0] for match in _MEASURE.finditer(text) if not known.issuperset(_values(match))]:
+def _measures(own: Iterable[str], said: Iterable[str]) -> Iterator[Fault]:
+    if not (given := [measure for words in own for measure in _measures_in(words)]):
+        return
+    known = {value for words in said for measure in _measures_in(words) for value in measure.values}
+    if new := [measure.words for measure in given if not known.issuperset(measure.values)]:
         yield Fault("a measurement that the source does not have", _listed(new))
 
 
-def _values(match: re.Match[str]) -> set[tuple[float, str]]:
-    """The numbers before a unit, lengths in millimetres: 1.2 x 3 cm and 12 mm x 30 mm are the same."""
+class _Measure(NamedTuple):
+    words: str
+    values: frozenset[tuple[float, str]]
+    """Its numbers with the unit, lengths in millimetres: 1.2 x 3 cm and 12 mm x 30 mm are the same."""
+
+
+@lru_cache(maxsize=10_000)
+def _measures_in(stretch: str) -> tuple[_Measure, ...]:
+    return tuple(_Measure(match[0], _values(match)) for match in _MEASURE.finditer(stretch))
+
+
+def _values(match: re.Match[str]) -> frozenset[tuple[float, str]]:
     unit = {"p": "%"}.get(match["unit"][0].lower(), match["unit"][0].lower())
     scale, unit = (10, "m") if unit == "c" else (1, unit)
-    return {(round(float(number) * scale, 3), unit) for number in _NUMBER.findall(match["numbers"])}
+    return frozenset((round(float(number) * scale, 3), unit) for number in _NUMBER.findall(match["numbers"]))
 
 
-def _sides(text: str, source: str) -> Iterator[Fault]:
-    if new := [side for side, pattern in _SIDES.items() if pattern.search(text) and not _has_side(source, side)]:
+def _sides(own: Iterable[str], said: Iterable[str]) -> Iterator[Fault]:
+    if not (named := _sides_of(own)):
+        return
+    known = _sides_of(said)
+    if "both" in known:
+        known |= {"left", "right"}
+    if {"left", "right"} <= known or "pair" in known:
+        known |= {"both"}
+    if new := [side for side in _SIDES if side != "pair" and side in named - known]:
         yield Fault("a side that the source does not have", ", ".join(new))
 
 
-def _has_side(source: str, side: str) -> bool:
-    if side == "both":
-        return bool(_PAIRED.search(source)) or (_has_side(source, "left") and _has_side(source, "right"))
-    return bool(_SIDES[side].search(source) or _SIDES["both"].search(source))
+def _sides_of(texts: Iterable[str]) -> frozenset[str]:
+    return frozenset().union(*map(_sides_in, texts))
+
+
+@lru_cache(maxsize=10_000)
+def _sides_in(stretch: str) -> frozenset[str]:
+    return frozenset(side for side, pattern in _SIDES.items() if pattern.search(stretch))
 
 
 def _listed(words: Iterable[str]) -> str:

@@ -13,9 +13,12 @@ Decided as a radiologist would:
 from __future__ import annotations
 
 import re
-from itertools import chain
+from functools import lru_cache
 from string import ascii_lowercase, ascii_uppercase
 from typing import NamedTuple
+
+from radvlm_cli.language.choices import by_stems
+from radvlm_cli.language.sentences import stretches
 
 
 class Mention(NamedTuple):
@@ -143,6 +146,7 @@ FAMILIES: dict[str, tuple[str, ...]] = {
         r"(?:has|have)(?: \w+)? (?:enlarged|grown|shrunk|moved|migrated|advanced|evolved|returned|diminished|subsided"
         r"|appeared|disappeared|occurred|become|reaccumulated)",
         r"(?:is|are|slightly|mildly|somewhat|much) (?:larger|smaller)(?! (?:on|in|than))",
+        rf"(?:larger|smaller) than (?:on|in) (?:(?:the|an?) )?(?:\w+ )?{_STUDY}",
         r"evolving",
     ),
     "resolved": (r"resol(?:ved|ves|ving|ution)", r"clear(?:ed|ing)", r"regress(?:ed|ion|ing)"),
@@ -184,34 +188,17 @@ FAMILIES: dict[str, tuple[str, ...]] = {
         r"serial (?:exam|radiogr)\w*",
     ),
 }
-"""Family -> patterns in lower case, where a blank stands for any white space; each starts with letters or a choice."""
-
-_CHOICE = re.compile(r"\(\?:([^()]+)\)(?!\?)")
-_STEM = re.compile(r"[a-z]{1,2}(?![?*+{])|[a-z](?=[a-z][?*+{])")
-
-
-def _spelled_out(pattern: str) -> list[str]:
-    """Give each word that a pattern may start with a pattern of its own."""
-    choice = _CHOICE.match(pattern)
-    return [word + pattern[choice.end() :] for word in choice[1].split("|")] if choice else [pattern]
+"""Family -> patterns in lower case, where a blank stands for any white space; each starts with letters or a choice,
+and none goes on over the end of a stretch (sentences.stretches)."""
 
 
 def _compiled() -> tuple[re.Pattern[str], tuple[str, ...]]:
-    """Compile all into one pattern, and list the family of each of its groups.
-
-    Alternatives that start alike stand together behind their first letters, and groups are empty and at the end: so
-    most words of a report are passed over with a few comparisons of letters, four times as fast as a plain choice.
-    """
-    stems: dict[str, list[tuple[str, str]]] = {}
-    for family, patterns in [("", INNOCENT), *FAMILIES.items()]:
-        for pattern in chain.from_iterable(map(_spelled_out, patterns)):
-            stem = _STEM.match(pattern)
-            assert stem, f"a pattern must start with letters: {pattern}"
-            rest = pattern[stem.end() :] + r"(?!\w)" + ("()" if family else "")
-            stems.setdefault(stem[0], []).append((rest, family))
-    choice = "|".join(f"{stem}(?:{'|'.join(rest for rest, _ in rests)})" for stem, rests in stems.items())
-    terms = tuple(family for rests in stems.values() for _, family in rests if family)
-    return re.compile(rf"(?<!\w)(?:{choice})".replace(" ", r"\s+")), terms
+    """Compile all into one pattern, and list the family of each of its groups; groups are empty and at the end."""
+    named = [("", pattern) for pattern in INNOCENT]
+    named += [(family, pattern) for family, patterns in FAMILIES.items() for pattern in patterns]
+    choice, places = by_stems([pattern + r"(?!\w)" + ("()" if family else "") for family, pattern in named])
+    families = (named[place][0] for place in places)
+    return re.compile(rf"(?<!\w){choice}".replace(" ", r"\s+")), tuple(filter(None, families))
 
 
 _PATTERN, _TERMS = _compiled()
@@ -221,5 +208,14 @@ _LOWER = str.maketrans(ascii_uppercase, ascii_lowercase)
 
 def comparisons(text: str) -> list[Mention]:
     """List the comparison language of an English report, in order."""
-    found = _PATTERN.finditer(text.translate(_LOWER))
-    return [Mention(*match.span(), _TERMS[match.lastindex - 1]) for match in found if match.lastindex]
+    return [
+        Mention(start + mention.start, start + mention.end, mention.term)
+        for start, words in stretches(text)
+        for mention in _in_stretch(words)
+    ]
+
+
+@lru_cache(maxsize=10_000)
+def _in_stretch(words: str) -> tuple[Mention, ...]:
+    found = _PATTERN.finditer(words.translate(_LOWER))
+    return tuple(Mention(*match.span(), _TERMS[match.lastindex - 1]) for match in found if match.lastindex)
