@@ -2,6 +2,7 @@
 
 TrainingError              a message that names the thing, and a hint that mends it
 ├── CheckpointError        a checkpoint cannot be written, read, or be gone on from
+├── DataError              the dataset cannot be read, or is not the one that was meant
 └── RunHeldError           another trainer is at work on this run
 """
 
@@ -17,6 +18,10 @@ class TrainingError(Exception):
 
 class CheckpointError(TrainingError):
     """A checkpoint cannot be written, is damaged, or belongs to another training."""
+
+
+class DataError(TrainingError):
+    """The dataset cannot be trained on."""
 
 
 class RunHeldError(TrainingError):

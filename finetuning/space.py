@@ -36,7 +36,7 @@ def given_up_on_error(staging: Path, reason: Path, expected: int | None) -> Iter
     try:
         yield
     except BaseException as error:
-        if not staging.exists() and isinstance(error, OSError):
+        if not staging.exists() and isinstance(error, Exception):
             raise CheckpointError(_given_reason(reason), FULL_HINT) from error
         message = None
         if isinstance(error, Exception) and _disk_full(error, staging, expected):
