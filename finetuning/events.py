@@ -179,7 +179,7 @@ PEAK_TFLOPS = (
 
 
 def peak_flops(device_name: str, dtype: str = "bfloat16") -> float | None:
-    """Peak FLOP/s of a GPU by its name in 16-bit training; None if not known, a slice of a GPU (MIG) or another dtype."""
+    """Peak FLOP/s of a GPU by its name, in 16-bit types; None if not known, a slice (MIG), or another type."""
     if dtype not in ("bfloat16", "float16") or "MIG" in device_name:
         return None
     for pattern, tflops in PEAK_TFLOPS:
