@@ -22,7 +22,7 @@ from finetuning.continuity import Facts
 from finetuning.errors import CheckpointError
 from finetuning.space import given_up_on_error, refuse_if_full
 
-__all__ = ["Checkpoint", "Facts", "check", "clean_staging", "newest", "read", "rotate", "save"]
+__all__ = ["Checkpoint", "Facts", "check", "clean_staging", "newest", "read", "rotate", "save", "sync_tree"]
 
 MANIFEST = "radvlm_checkpoint.json"
 FORMAT = 1
@@ -205,7 +205,7 @@ def save(
         (staging / f"{_WROTE}{rank}").touch()
     barrier()
     if first_of_node if first_of_node is not None else rank == 0:
-        _sync_files(staging)
+        sync_tree(staging)
     barrier()
     if rank == 0:
         with given_up_on_error(staging, reason, expected):
@@ -269,9 +269,9 @@ def _describe(folder: Path, facts: Facts) -> dict[str, Any]:
     return {"format": FORMAT, **asdict(facts), "files": sizes, "sha256": small, "saved_at": saved_at}
 
 
-def _sync_files(folder: Path) -> None:
-    """Flush every file and folder below `folder` to disk."""
-    for path in sorted(folder.rglob("*"), reverse=True):
+def sync_tree(folder: Path, *, below: bool = True) -> None:
+    """Flush `folder` to disk: the names in it, and (`below`) every file and folder under it."""
+    for path in sorted(folder.rglob("*"), reverse=True) if below else ():
         _sync(path)
     _sync(folder)
 

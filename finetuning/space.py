@@ -82,7 +82,7 @@ def _explain_full(staging: Path, expected: int | None) -> str:
     written, free = _written(staging), shutil.disk_usage(_existing(staging)).free
     text = f"No space left for {staging}: {_gib(written)} was written and {_gib(free)} is free (a quota may be lower)"
     if expected is None:
-        return f"{text}. It is the first checkpoint of the run, so its full size is not known."
+        return f"{text}. How much is missing is not known: nothing of the kind was written before."
     return f"{text}. The last checkpoint takes {_gib(expected)}: {_gib(max(0, expected - written - free))} is missing."
 
 
