@@ -128,8 +128,8 @@ class Chat:
         head = 1 + len(self._assistant)
         return [IGNORED] * head + turn[head:-1] + [IGNORED]
 
-    def pieces(self, role: str, text: str, *, first: bool) -> str:
-        """The text of a turn as it is tokenised, but for the fixed head of the first; see `lengths`."""
+    def piece(self, role: str, text: str, *, first: bool) -> str:
+        """The text of a turn as it is tokenised, without the head of the first question (see `overhead`)."""
         return after_image(text) if first else self._roles.get(role, "user\n") + text
 
     def count(self, pieces: Sequence[str]) -> Ids:

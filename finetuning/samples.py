@@ -15,6 +15,7 @@ from finetuning.table import Row, Table
 
 FILLER = -1
 """The row number of no row: a dummy stands there, which keeps the ranks in step."""
+TOO_LONG = "longer than the longest sample allowed"
 _LOWEST, _HIGHEST = 0.005, 0.995
 
 
@@ -80,7 +81,7 @@ class Samples:
             picture = cap(picture, self.max_image_side)
             encoded = self.chat.encode(row.turns, self.anyres.tiling(*picture.size).tokens)
             if len(encoded.ids) > self.max_length:
-                return Dropped(row.pair_id, "longer than the longest sample allowed")
+                return Dropped(row.pair_id, TOO_LONG)
             tiles = tiles_of(picture, self.anyres)
         except (ConversationError, UnreadableImage) as error:
             return Dropped(row.pair_id, str(error))

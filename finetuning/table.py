@@ -21,16 +21,14 @@ import pyarrow as pa
 from pyarrow import parquet
 
 from finetuning.chat import Turn, turns_of
+from finetuning.errors import DataError
 
 COLUMNS = ("id", "image", "conversations", "task", "width", "height")
+BUILD = "give the .parquet file that `radvlm build` writes"
 _VERSION = 1
 """Part of the copy's name; changes with its columns."""
 _BATCH = 8192
 """Rows of a record batch of the copy."""
-
-
-class DataError(Exception):
-    """The dataset cannot be trained on; the message says what the user can do."""
 
 
 class Row(NamedTuple):
@@ -87,7 +85,8 @@ def open_table(source: Path, cache: Path, *, sha256: str | None = None) -> Table
         return Table(copy, sha256)
     found = file_hash(source)
     if sha256 is not None and found != sha256:
-        raise DataError(f"{source} is not the file that the run was started with: its SHA-256 is {found}, not {sha256}")
+        message = f"{source} is not the file that the run was started with: its SHA-256 is {found}, not {sha256}"
+        raise DataError(message, "build it again from the same recipe, or start a new run")
     copy = _copy_of(cache, found)
     cache.mkdir(parents=True, exist_ok=True)
     with locked(copy):
@@ -107,20 +106,22 @@ def file_hash(path: Path) -> str:
         with path.open("rb") as stream:
             return hashlib.file_digest(stream, "sha256").hexdigest()
     except OSError as error:
-        raise DataError(f"{path}: {error.strerror}; `radvlm build` writes it") from error
+        raise DataError(f"{path}: {error.strerror}", BUILD) from error
 
 
 def _write_copy(source: Path, stream: IO[bytes]) -> None:
     try:
         file = parquet.ParquetFile(source)
     except (pa.ArrowInvalid, OSError) as error:
-        raise DataError(f"{source} is not a Parquet file; give the .parquet of `radvlm build`") from error
+        raise DataError(f"{source} is not a Parquet file, or a damaged one", BUILD) from error
     schema = file.schema_arrow
     missing = [name for name in COLUMNS if name not in schema.names]
     if missing:
-        raise DataError(f"{source} has no column {', '.join(missing)}; give the .parquet of `radvlm build`")
+        raise DataError(f"{source} has no column {', '.join(missing)}", BUILD)
     with file, pa.ipc.new_file(stream, pa.schema([schema.field(name) for name in COLUMNS])) as writer:
         for batch in file.iter_batches(batch_size=_BATCH, columns=list(COLUMNS), use_threads=False):
+            if any(batch.column(name).null_count for name in COLUMNS[:4]):
+                raise DataError(f"{source} has a pair without {', '.join(COLUMNS[:3])} or {COLUMNS[3]}", BUILD)
             writer.write_batch(batch.select(list(COLUMNS)))
 
 

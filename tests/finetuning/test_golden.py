@@ -6,10 +6,10 @@ import hashlib
 
 import pytest
 import torch
-from finetuning.anyres import Anyres, normalise, tiles_of
-from finetuning.samples import read_picture
 from PIL import Image
 
+from finetuning.anyres import Anyres, normalise, tiles_of
+from finetuning.samples import read_picture
 from tests.finetuning.golden import CASES, FOLDER, chat, turns
 
 ANYRES = Anyres()
@@ -76,7 +76,7 @@ def test_the_default_mask_supervises_answers_and_what_ends_them() -> None:
     runs, run = [], []
     for token, label in zip(encoded.ids.tolist(), encoded.labels.tolist(), strict=True):
         if label == -100:
-            runs, run = (runs + [run] if run else runs), []
+            runs, run = ([*runs, run] if run else runs), []
         else:
             assert label == token
             run.append(token)
