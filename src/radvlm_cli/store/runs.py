@@ -35,6 +35,8 @@ class Run:
         self.progress = progress
         self.stop = stop
         self.failed_items = 0
+        self.left_to: str | None = None
+        """Who does the rest, e.g. a SLURM job, where the run is not done when its command ends well."""
 
     def tally(self, subject: str, counts: Mapping[str, int]) -> None:
         """Store counts that will be printed; the same subject and name again replaces."""
@@ -97,7 +99,10 @@ def _recorded(run: Run) -> Iterator[None]:
         except BaseException as error:
             _finish(run.store, run.id, "failed", _message(error))
             raise
-    _finish(run.store, run.id, "partial" if run.failed_items else "done", None)
+    if run.left_to is not None:
+        _finish(run.store, run.id, "interrupted", run.left_to)
+    else:
+        _finish(run.store, run.id, "partial" if run.failed_items else "done", None)
 
 
 def mark_dead_runs(store: Store, *, locked: str | None = None) -> int:
@@ -156,8 +161,16 @@ def _resume(
     with store.write() as connection:
         connection.exec_driver_sql(
             "UPDATE run SET status='running', message=NULL, ended_at=NULL, resumed=resumed+1, host=?, pid=?, "
-            "heartbeat_at=?, version=? WHERE id=?",
-            (socket.gethostname(), os.getpid(), _now(), __version__, run_id),
+            "heartbeat_at=?, version=?, arguments=?, config_hash=? WHERE id=?",
+            (
+                socket.gethostname(),
+                os.getpid(),
+                _now(),
+                __version__,
+                canonical_json(arguments),
+                content_hash({"command": command, "arguments": arguments}),
+                run_id,
+            ),
         )
 
 

@@ -98,3 +98,24 @@ def _read_lines(path: Path, start: int) -> Iterator[tuple[list[tuple[int, str, s
                 yield rows, damaged, position
             if not lines[-1].endswith(b"\n"):
                 return
+
+
+class Tail:
+    """Reads a run's events from the store as they come in, each once, file by file."""
+
+    def __init__(self, store: Store, run_id: int, folder: Path) -> None:
+        """Begin after what the spools in `folder` hold now."""
+        self._store, self._run_id = store, run_id
+        self._next = {path.name: path.stat().st_size for path in folder.glob(f"*{SUFFIX}")}
+
+    def new(self) -> Iterator[tuple[str, str, dict[str, Any]]]:
+        """File, kind and body of each event since the last call."""
+        files = [file for (file,) in self._store.rows("SELECT file FROM spool WHERE run_id = ?", (self._run_id,))]
+        for file in sorted(files):
+            found = self._store.rows(
+                "SELECT offset, kind, body FROM event WHERE run_id = ? AND file = ? AND offset >= ? ORDER BY offset",
+                (self._run_id, file, self._next.get(file, 0)),
+            )
+            for offset, kind, body in found:
+                self._next[file] = offset + 1
+                yield file, kind, json.loads(body)
