@@ -12,6 +12,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from finetuning.checkpoints import Checkpoint, sync_tree
 from finetuning.errors import CheckpointError
@@ -43,7 +44,7 @@ def prepare(
 
     The time-out of `barrier` must allow for it: all of the optimizer is read and written, some minutes for a model of
     7 billion parameters. `workers` processes hold a shard each in memory. Then DeepSpeed loads it with
-    {"checkpoint": {"load_universal": true}}.
+    {"checkpoint": {"load_universal": true}}, and `restore_groups` mends what it gets wrong.
     """
     if rank == 0 and ready(checkpoint.path) is None:
         facts = checkpoint.facts
@@ -63,6 +64,26 @@ def ready(path: Path) -> Path | None:
     except OSError:
         return None
     return folder if folder.is_dir() else None
+
+
+def restore_groups(optimizer: Any, folder: Path) -> None:
+    """Give each parameter group its own learning rate, weight decay and betas back, after DeepSpeed loaded `folder`.
+
+    `optimizer` is the engine's. ZeRO-3 of DeepSpeed 0.19 gives all groups those of the first one. CheckpointError
+    where the groups are not those of the checkpoint.
+    """
+    import torch
+
+    # Written by this training from these shards; it holds plain classes of DeepSpeed besides tensors.
+    state = torch.load(folder / "zero" / "optimizer_state.pt", map_location="cpu", weights_only=False)
+    saved = state["param_groups"]
+    if len(saved) != len(optimizer.param_groups):
+        raise CheckpointError(
+            f"{folder} has {len(saved)} parameter groups, the optimizer {len(optimizer.param_groups)}",
+            "The checkpoint was made with other learning rates or weight decay; start a new run.",
+        )
+    for group, before in zip(optimizer.param_groups, saved, strict=True):
+        group.update({name: value for name, value in before.items() if name != "params"})
 
 
 def _make(path: Path, workers: int) -> None:
