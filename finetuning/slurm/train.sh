@@ -20,7 +20,7 @@ export SLURM_JOB_END_TIME
 before=$(stat --format %s "$spool" 2>/dev/null || echo 0)
 srun --kill-on-bad-exit=1@SRUN@ \
     @PYTHON@ -m torch.distributed.run \
-    --nnodes="$SLURM_NNODES" --nproc-per-node=@GPUS@ --max-restarts=0 \
+    --nnodes="$SLURM_NNODES" --nproc-per-node=@RANKS@ --max-restarts=0 \
     --rdzv-backend=c10d --rdzv-endpoint="$head:$port" --rdzv-id="$SLURM_JOB_ID" \
     @PROGRAM@ "$run/manifest.json"
 code=$?

@@ -19,6 +19,8 @@ from radvlm_cli.progress import Progress, StopSignal
 if TYPE_CHECKING:
     from radvlm_cli.store.runs import Run
 
+_STOPPING = "Stopping after the items in hand; once more to stop at once."
+
 
 @contextmanager
 def stage_run(
@@ -28,7 +30,7 @@ def stage_run(
     *,
     resume: bool,
     allow_network: bool,
-    stopping: str = "Stopping after the items in hand; once more to stop at once.",
+    stopping: str = _STOPPING,
     **choice: Any,
 ) -> Iterator[Run]:
     """Open the store and a run; the first Ctrl-C stops after the items in hand, the second at once.
@@ -57,17 +59,23 @@ def stage_run(
 
 @contextmanager
 def unrecorded() -> Iterator[tuple[Progress, StopSignal]]:
-    """Progress and signals around a stage that is kept in no store: a kill or Ctrl-C leaves nothing to go on from."""
+    """Progress and signals around a stage that is kept in no store."""
     stop = StopSignal()
+    with _listening(stop, "Stopping; once more to stop at once."), live_progress() as progress:
+        yield progress, stop
+
+
+@contextmanager
+def all_or_nothing() -> Iterator[None]:
+    """Around a stage that begins anew when it is run again: Ctrl-C says so, with the same command."""
     try:
-        with _listening(stop), live_progress() as progress:
-            yield progress, stop
+        yield
     except (Interrupted, KeyboardInterrupt) as error:
         raise Interrupted("Stopped; nothing was left behind.", shlex.join(["radvlm", *sys.argv[1:]])) from error
 
 
 @contextmanager
-def _listening(stop: StopSignal, stopping: str) -> Iterator[None]:
+def _listening(stop: StopSignal, stopping: str = _STOPPING) -> Iterator[None]:
     def on_signal(_number: int, _frame: FrameType | None) -> None:
         if stop.requested:
             raise KeyboardInterrupt

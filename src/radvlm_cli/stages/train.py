@@ -6,13 +6,14 @@ dies, the next start takes in what the spool holds and brings the checkpoints' r
 
 from __future__ import annotations
 
+import shlex
 import subprocess
 import time
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from radvlm_cli.errors import Interrupted, TrainingError
+from radvlm_cli.stages.training_request import Request
 from radvlm_cli.store.runs import Run
 from radvlm_cli.store.spool import Tail, take_in
 from radvlm_cli.store.training import (
@@ -24,10 +25,9 @@ from radvlm_cli.store.training import (
     training_row,
 )
 from radvlm_cli.training import slurm
-from radvlm_cli.training.launch import Launched, Ranks, command
+from radvlm_cli.training.launch import Launched, command
 from radvlm_cli.training.manifest import SPOOL, make_manifest, write_manifest
 from radvlm_cli.training.progress import Ended, Watch
-from radvlm_cli.training.recipe import Values
 
 _LOOK_EVERY_S = 1.0
 _ASK_SLURM_EVERY_S = 15.0
@@ -51,50 +51,41 @@ class Trained(NamedTuple):
         return {name: str(value) if isinstance(value, Path) else value for name, value in self._asdict().items()}
 
 
-def train(
-    run: Run,
-    settings: Values,
-    *,
-    recipe: str,
-    ranks: Ranks,
-    output: Path,
-    node: int = 0,
-    allow_changed: tuple[str, ...] = (),
-) -> Trained:
+def train(run: Run, request: Request) -> Trained:
     """Train on this machine (or on the allocation that it is in) to the end.
 
     Raises Interrupted where it was stopped, with a complete checkpoint; TrainingError with the program's own words.
     """
-    folder = prepare_folder(run, settings, recipe=recipe, output=output, allow_changed=allow_changed)
+    folder = prepare_folder(run, request)
+    ranks, node = request.ranks, request.node
     watch = Watch(run.progress)
     _take(run, folder, None, watch)
     tail = Tail(run.store, run.id, folder)
+    for number, host in enumerate(ranks.hosts):
+        if number != node:
+            run.progress.note(f"On {host} run:  {shlex.join(command(folder, ranks, node=number, run_id=run.id))}")
     run.progress.start("starting the training program")
     launched = Launched(folder, command(folder, ranks, node=node, run_id=run.id), on_cpu=ranks.gpus == 0)
     try:
         _watch(run, folder, launched, tail, watch)
-    except BaseException:
+    except BaseException as error:
         launched.kill()
         _take(run, folder, tail, watch)
+        if isinstance(error, KeyboardInterrupt):
+            saved = reconcile_checkpoints(run.store, run.id, folder)
+            where = f"it goes on from {saved[-1].name}" if saved else "it has no checkpoint yet"
+            raise Interrupted(f"Run {run.id} was stopped at once; {where}.", resume_words(run.id)) from error
         raise
     if watch.ended is None or watch.ended.status == "failed":
         _raise_failure(run, launched, watch.ended)
     return _outcome(run, folder, watch)
 
 
-def submit(
-    run: Run,
-    settings: Values,
-    *,
-    recipe: str,
-    ranks: Ranks,
-    output: Path,
-    profile: slurm.Profile,
-    allow_changed: tuple[str, ...] = (),
-) -> Trained:
+def submit(run: Run, request: Request) -> Trained:
     """Hand the run to SLURM and return; `follow` takes in what the job tells."""
-    folder = prepare_folder(run, settings, recipe=recipe, output=output, allow_changed=allow_changed)
-    text = slurm.render(profile, run_id=run.id, folder=folder, nodes=ranks.nodes, gpus=ranks.gpus)
+    assert request.profile is not None, "the caller has looked"
+    folder = prepare_folder(run, request)
+    text = slurm.render(request.profile, run_id=run.id, folder=folder, ranks=request.ranks)
     job_id = slurm.submit(slurm.write_script(folder, text))
     keep_job(run, job_id)
     run.left_to = f"left to SLURM job {job_id}"
@@ -133,19 +124,18 @@ def follow(run: Run) -> Trained:
     return _outcome(run, row.folder, watch)
 
 
-def prepare_folder(
-    run: Run, settings: Values, *, recipe: str, output: Path, allow_changed: tuple[str, ...] = ()
-) -> Path:
+def prepare_folder(run: Run, request: Request) -> Path:
     """Make the run's folder, or go on with the one that it has; write manifest and row."""
     rows = list(run.store.rows("SELECT folder FROM training WHERE run_id = ?", (run.id,)))
-    folder = Path(rows[0][0]) if rows else _new_folder(output, run.id)
+    folder = Path(rows[0][0]) if rows else _new_folder(request.output, run.id)
     folder.mkdir(parents=True, exist_ok=True)
-    write_manifest(folder, make_manifest(settings, run_id=run.id, folder=folder, allow_changed=allow_changed))
-    data = settings["data"]
+    settings, data = request.settings, request.settings["data"]
+    manifest = make_manifest(settings, run_id=run.id, folder=folder, allow_changed=request.allow_changed)
+    write_manifest(folder, manifest)
     keep_training(
         run,
         folder=folder,
-        recipe=recipe,
+        recipe=request.recipe,
         model=Path(settings["model"]["path"]),
         dataset=dataset_of(run.store, Path(data["table"])),
         sha256=data["sha256"],
@@ -217,9 +207,9 @@ def _outcome(run: Run, folder: Path, watch: Watch) -> Trained:
     return _state(run, folder)
 
 
-def resume_words(run_id: int, words: Sequence[str] = ()) -> str:
+def resume_words(run_id: int) -> str:
     """The command that goes on with a run."""
-    return " ".join(["radvlm train --resume --run", str(run_id), *words])
+    return f"radvlm train --resume --run {run_id}"
 
 
 def _state(run: Run, folder: Path) -> Trained:

@@ -29,12 +29,12 @@ _CHECKPOINTS_ON_DISK = 3
 
 
 def find_places(
-    store: Store, *, model: Path, dataset: Path, held_out: Path | None = None, image_root: Path | None = None
+    store: Store | None, *, model: Path, dataset: Path, held_out: Path | None = None, image_root: Path | None = None
 ) -> Places:
     """The files behind the options; errors say what is missing and which command makes it."""
     check_model(model)
     table = find_table(dataset)
-    known = dataset_of(store, table)
+    known = None if store is None else dataset_of(store, table)
     root = image_root or (known.image_root if known else None)
     pairs = _check_table(table, root)
     watched = None if held_out is None else find_table(held_out)

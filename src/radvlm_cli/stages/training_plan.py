@@ -109,7 +109,8 @@ def plan_rows(plan: Plan) -> list[dict[str, str]]:
         f"time on {plan.ranks} H100": f"{hours} MFU",
         f"memory per GPU, {plan.strategy}": f"{plan.memory_gib[plan.strategy]:.0f} GiB{host}",
         "by strategy": f"GiB: {memory}",
-        "disk": f"{plan.checkpoint_gb:,.1f} GB a checkpoint, {plan.disk_gb:,.1f} GB at most; {plan.free_gb:,.0f} GB free",
+        "disk": f"{plan.checkpoint_gb:,.1f} GB a checkpoint, {plan.disk_gb:,.1f} GB at most; "
+        f"{plan.free_gb:,.0f} GB free",
     }
     return [{"what": what, "estimate": value} for what, value in pairs.items()]
 

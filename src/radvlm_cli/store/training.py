@@ -50,7 +50,8 @@ _SELECT = (
 def training_rows(store: Store) -> Iterator[TrainingRow]:
     """All training runs, oldest first."""
     for row in store.rows(f"{_SELECT} ORDER BY run.id"):
-        yield TrainingRow(*row[:4], Path(row[4]), *row[5:])
+        run_id, status, message, started_at, folder, recipe, model, job_id = row
+        yield TrainingRow(run_id, status, message, started_at, Path(folder), recipe, model, job_id)
 
 
 def training_row(store: Store, run_id: int) -> TrainingRow:

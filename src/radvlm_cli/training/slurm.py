@@ -15,6 +15,7 @@ from typing import Any, NamedTuple, get_type_hints
 from radvlm_cli.documents import load_yaml
 from radvlm_cli.errors import ConfigError
 from radvlm_cli.files import atomic_write
+from radvlm_cli.training.launch import Ranks
 from radvlm_cli.training.program import program_folder
 
 SCRIPT = "slurm.sh"
@@ -104,9 +105,10 @@ def _environment(value: Any, path: Path) -> dict[str, str]:
     return {name: str(each) for name, each in value.items()}
 
 
-def render(profile: Profile, *, run_id: int, folder: Path, nodes: int, gpus: int) -> str:
-    """The batch script of a run; `gpus` is per node."""
-    options = [f"--job-name=radvlm-{run_id}", f"--nodes={nodes}", "--ntasks-per-node=1"]
+def render(profile: Profile, *, run_id: int, folder: Path, ranks: Ranks) -> str:
+    """The batch script of a run."""
+    gpus = ranks.gpus
+    options = [f"--job-name=radvlm-{run_id}", f"--nodes={ranks.nodes}", "--ntasks-per-node=1"]
     options += [f"--gres=gpu:{gpus}" if profile.gres else f"--gpus-per-node={gpus}"] if gpus else []
     named = {"cpus-per-task": profile.cpus_per_task, "mem": profile.memory, "time": profile.time}
     named |= {"account": profile.account, "partition": profile.partition, "qos": profile.qos}
@@ -122,7 +124,7 @@ def render(profile: Profile, *, run_id: int, folder: Path, nodes: int, gpus: int
         "FOLDER": shlex.quote(str(folder)),
         "SRUN": "".join(f" {option}" for option in profile.srun),
         "PYTHON": shlex.quote(profile.python or sys.executable),
-        "GPUS": str(gpus or 1),
+        "RANKS": str(ranks.per_node),
         "PROGRAM": shlex.quote(profile.program or str(program_folder() / "train.py")),
     }
     template = (program_folder() / "slurm" / "train.sh").read_text(encoding="utf-8")
