@@ -129,6 +129,8 @@ def _from_hub(config: Mapping[str, Any]) -> Config:
 
 def _assemble(text: Mapping[str, Any], tower: Config, tied: bool, pinpoints: Any, aspect: str) -> Config:
     decoder = {name: text[name] for name in _QWEN2_KEYS if text.get(name) is not None}
+    if not decoder.get("use_sliding_window"):
+        decoder.pop("sliding_window", None)  # some readers take the number for the use
     return {
         "architectures": ["LlavaOnevisionForConditionalGeneration"],
         "model_type": "llava_onevision",
