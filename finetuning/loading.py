@@ -39,7 +39,7 @@ class Plan:
     ) -> None:
         """`rows`: the row numbers of the table that `order` shuffles; `consumed_samples`: how many the run has taken.
 
-        `budget`: tokens of a pack, planned by the `lengths` by row number; None: micro-batches of `micro_batch` samples.
+        `budget`: tokens of a pack, planned by the `lengths` by row number; None: `micro_batch` samples at a time.
         """
         self.order, self.rows, self.lengths, self.budget = order, rows, lengths, budget
         self.global_batch, self.micro_batch, self.total_samples = global_batch, micro_batch, total_samples

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from importlib.util import find_spec
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
@@ -108,7 +107,8 @@ def _four_bits(dtype: torch.dtype) -> BitsAndBytesConfig:
 def add_adapter(model: nn.Module, adapter: Adapter, *, full_precision: bool) -> nn.Module:
     """LoRA on the linear layers of the language model, and the projector in full where asked for.
 
-    `full_precision`: what trains is float32 (for optimizers that keep no copy of their own).
+    `full_precision`: what trains is float32, for an optimizer that keeps no copy of its own. ZeRO does, and wants one
+    type for all that trains.
     """
     from peft import LoraConfig, get_peft_model, prepare_model_for_kbit_training
 
@@ -122,7 +122,7 @@ def add_adapter(model: nn.Module, adapter: Adapter, *, full_precision: bool) -> 
         modules_to_save=[PROJECTOR] if adapter.projector else None,
         task_type="CAUSAL_LM",
     )
-    adapted: nn.Module = get_peft_model(model, config)
+    adapted: nn.Module = get_peft_model(model, config, autocast_adapter_dtype=full_precision)
     if full_precision:
         for parameter in adapted.parameters():
             if parameter.requires_grad:
@@ -182,18 +182,3 @@ def parameter_counts(model: nn.Module) -> tuple[int, int]:
     if getattr(model, "is_loaded_in_4bit", False):
         return model.num_parameters(), model.num_parameters(only_trainable=True)  # type: ignore[operator]
     return get_model_param_count(model), get_model_param_count(model, trainable_only=True)
-
-
-def check_restored(model: nn.Module, missing: Iterable[str], unexpected: Iterable[str], folder: Path) -> None:
-    """Raise TrainingError where loading a checkpoint's weights left a parameter unset or one over.
-
-    A tied lm_head is the embedding and is saved once.
-    """
-    tied: Mapping[str, str] = getattr(bare(model), "all_tied_weights_keys", None) or {}
-    lost, extra = sorted(set(missing) - set(tied)), sorted(unexpected)
-    if lost or extra:
-        raise TrainingError(
-            f"The weights in {folder} do not fit the model: {len(lost)} missing ({', '.join(lost[:5])}), "
-            f"{len(extra)} unexpected ({', '.join(extra[:5])})",
-            "The checkpoint is not of this model; start a new run.",
-        )

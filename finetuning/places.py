@@ -52,7 +52,7 @@ class Place:
             from deepspeed import init_distributed
 
             init_distributed(self.backend, timeout=TIMEOUT)
-        elif self.world > 1:
+        elif self.world > 1 and not dist.is_initialized():
             dist.init_process_group(self.backend, timeout=TIMEOUT)
 
     def barrier(self) -> None:

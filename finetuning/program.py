@@ -48,7 +48,8 @@ def _run_one_rank(manifest: Manifest) -> int:
             return _print_error(error.message, error.hint)
         end = _Ending(spool, place.rank)
         try:
-            stopped = train(manifest, place, spool, note=_note if place.rank == 0 else _quiet)
+            note = _note if place.rank == 0 else _quiet
+            stopped = train(manifest, place, spool, note=note, reached=end.reached)
         except (TrainingError, ManifestError, DataError) as error:
             return end.failed(str(error), getattr(error, "hint", None))
         except BaseException as error:
@@ -62,11 +63,16 @@ class _Ending:
 
     def __init__(self, spool: SpoolWriter, rank: int) -> None:
         self._spool, self._rank = spool, rank
+        self._step = 0
+
+    def reached(self, step: int) -> None:
+        """The run has come to `step`."""
+        self._step = step
 
     def failed(self, message: str, hint: str | None, *, bug: bool = False) -> int:
         """An error ended the run."""
         # Every rank that fails says so: rank 0 may be waiting for this one and be killed.
-        self._spool.append("ended", status="failed", message=message, hint=hint, at=now())
+        self._spool.append("ended", status="failed", message=message, hint=hint, step=self._step, at=now())
         if bug:
             return BUG
         return _print_error(message, hint) if self._rank == 0 else USER_ERROR
@@ -75,7 +81,7 @@ class _Ending:
         """The run is done, or stopped with a checkpoint for the reason `stopped`."""
         if self._rank == 0:
             status = "done" if stopped is None else "stopped"
-            self._spool.append("ended", status=status, message=stopped, hint=None, at=now())
+            self._spool.append("ended", status=status, message=stopped, hint=None, step=self._step, at=now())
         return DONE if stopped is None else STOPPED
 
 

@@ -26,8 +26,13 @@ from finetuning.trainer import LlavaTrainer
 Note = Callable[[str], None]
 
 
-def train(manifest: Manifest, place: Place, spool: SpoolWriter, *, note: Note) -> str | None:
-    """Train to the end, or to a stop; returns why it was stopped, or None. Raises TrainingError."""
+def train(
+    manifest: Manifest, place: Place, spool: SpoolWriter, *, note: Note, reached: Callable[[int], None]
+) -> str | None:
+    """Train to the end, or to a stop; returns why it was stopped, or None. Raises TrainingError.
+
+    `note` takes lines for the log; `reached` is told each step that is made.
+    """
     manifest.accumulation(place.world)
     place.join(deepspeed=manifest.parallel.strategy != "ddp")
     checkpoint = _checkpoint(manifest, place, note)
@@ -40,7 +45,7 @@ def train(manifest: Manifest, place: Place, spool: SpoolWriter, *, note: Note) -
         save_every_s=every_minutes * 60 if every_minutes is not None else None,
     )
     with watch:
-        return _train(manifest, place, spool, watch, checkpoint, note)
+        return _train(manifest, place, spool, watch, checkpoint, note, reached)
 
 
 def _checkpoint(manifest: Manifest, place: Place, note: Note) -> Checkpoint | None:
@@ -64,6 +69,7 @@ def _train(
     watch: StopWatch,
     checkpoint: Checkpoint | None,
     note: Note,
+    reached: Callable[[int], None],
 ) -> str | None:
     data = open_data(manifest)
     data.refuse_dropped(0, manifest.data.unreadable_share)
@@ -74,11 +80,12 @@ def _train(
     elif place.rank == 0:
         data.tell_dropped(spool)
     steps = plan_steps(manifest, place, data, consumed_samples=facts.consumed_samples, done=facts.step)
-    other_world = checkpoint is not None and universal.needed(checkpoint, manifest.parallel.strategy, place.world)
-    if other_world and checkpoint is not None:
-        universal.prepare(checkpoint, rank=place.rank, barrier=place.barrier, note=note)
+    form = None
+    if checkpoint is not None and universal.needed(checkpoint, manifest.parallel.strategy, place.world):
+        form = universal.prepare(checkpoint, rank=place.rank, barrier=place.barrier, note=note)
     # Alive until the end: transformers loads the model in shards while these arguments of ZeRO-3 live.
-    arguments = training_arguments(manifest, place, steps=len(steps), universal=other_world)
+    arguments = training_arguments(manifest, place, steps=len(steps), universal=form is not None)
+    transformers.utils.logging.disable_progress_bar()
     transformers.set_seed(manifest.optimization.seed)
     model = load_model(manifest)
     session = Session(
@@ -90,6 +97,7 @@ def _train(
         facts=facts,
         data=data,
         held_out=held_out_loss(manifest),
+        reached=reached,
     )
     if checkpoint is not None:
         session.restore(checkpoint)
@@ -100,6 +108,7 @@ def _train(
         session,
         norm=manifest.loss.norm,
         vision_learning_rate=manifest.optimization.vision_learning_rate,
+        universal=form,
     )
     if place.rank == 0:
         _tell_start(spool, facts, trainer, place, checkpoint)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
@@ -42,10 +43,12 @@ class Session(Hooks):
         facts: Facts,
         data: TrainingData,
         held_out: HeldOutLoss | None,
+        reached: Callable[[int], None],
     ) -> None:
-        """`facts` tell where the run stands at the start."""
+        """`facts` tell where the run stands at the start; `reached` is told each step that is made."""
         self.manifest, self.place, self.spool, self.watch, self.meter = manifest, place, spool, watch, meter
-        self.facts, self.data, self.held_out = facts, data, held_out
+        self.facts, self.data, self.held_out, self.reached = facts, data, held_out, reached
+        reached(facts.step)
         self.dropped = 0
         """Pairs dropped while loading, by all ranks, since the run began."""
         self.stopped: str | None = None
@@ -82,6 +85,7 @@ class Session(Hooks):
         """A step has been made: decide, the same on every rank, what follows it."""
         step = trainer.state.global_step
         consumed = self.facts.consumed_samples + self.manifest.optimization.global_batch
+        self.reached(step)
         trainer.state.epoch = epoch = consumed / len(self.data.rows)
         self.facts = replace(self.facts, step=step, consumed_samples=consumed, epoch=epoch)
         control, last = trainer.control, step >= trainer.state.max_steps

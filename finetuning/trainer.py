@@ -24,11 +24,13 @@ from transformers import Trainer, TrainerCallback, TrainingArguments
 from transformers.integrations.deepspeed import deepspeed_load_checkpoint
 from transformers.trainer_callback import PrinterCallback
 
+from finetuning import universal
 from finetuning.anyres import normalise
 from finetuning.flops import sizes_of
 from finetuning.losses import Norm, Targets, count, find_targets, shares, weighted_loss
 from finetuning.model import VISION, bare, parameter_groups
 from finetuning.restoring import check_poison_gone, is_adapted, poison, restore_weights, save_weights
+from finetuning.universal import restore_groups
 
 Batch = dict[str, Any]
 
@@ -70,14 +72,18 @@ class LlavaTrainer(Trainer):
         *,
         norm: Norm,
         vision_learning_rate: float,
+        universal: Path | None = None,
     ) -> None:
-        """`loader` has the length of the whole run and gives the steps that are left, each a list of batches."""
+        """`loader` has the length of the whole run and gives the steps that are left, each a list of batches.
+
+        `universal`: the universal form of the checkpoint that `train` is going to be given.
+        """
         self.group_names: list[str] = []
         super().__init__(model=model, args=arguments)
         self.remove_callback(PrinterCallback)
         self.add_callback(_StepCallback(self))
         self.loader, self.hooks, self.norm = loader, hooks, norm
-        self.vision_learning_rate = vision_learning_rate
+        self.vision_learning_rate, self.universal = vision_learning_rate, universal
         self.sizes = sizes_of(bare(model).config)
         self.tower_trains = any(p.requires_grad for name, p in model.named_parameters() if VISION.search(name))
         self.totals = torch.zeros(2, dtype=torch.float64)
@@ -140,7 +146,7 @@ class LlavaTrainer(Trainer):
         return contextlib.nullcontext() if last else self.accelerator.no_sync(model)
 
     def compute_loss(self, model: nn.Module, inputs: Batch, *_: Any, **__: Any) -> Any:
-        """This micro-batch's part of the global batch's loss, times the number of ranks (their gradients are averaged)."""
+        """This micro-batch's part of the global batch's loss, times the ranks, whose gradients will be averaged."""
         targets: Targets = inputs["targets"]
         share = shares(targets, inputs["weights"], self.norm, self.totals)
         return weighted_loss(self.logits(model, inputs, targets), targets, share) * self.args.world_size
@@ -221,6 +227,10 @@ class LlavaTrainer(Trainer):
                 self.model_wrapped, resume_from_checkpoint, load_module_strict=not is_adapted(self.model)
             )
             check_poison_gone(self.model, Path(resume_from_checkpoint))
+            if self.universal is not None:
+                restore_groups(self.deepspeed.optimizer, self.universal)
+            if self.model_wrapped.load_universal_checkpoint():
+                universal.restore_groups(self.model_wrapped.optimizer, Path(resume_from_checkpoint))
             self._load_optimizer_and_scheduler(resume_from_checkpoint)
         self._seed()
         return prepared
