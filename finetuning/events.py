@@ -18,6 +18,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from finetuning.errors import TrainingError
+
 SUFFIX = ".spool.jsonl"
 
 
@@ -34,7 +36,8 @@ class SpoolWriter:
 
     def __init__(self, folder: Path, rank: int) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        self._file = os.open(folder / f"rank{rank}{SUFFIX}", os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+        self._path = folder / f"rank{rank}{SUFFIX}"
+        self._file = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
         # A line torn by an earlier death is ended, so that it cannot swallow the next one.
         self._unwritten = b"\n" if os.fstat(self._file).st_size else b""
 
@@ -49,13 +52,18 @@ class SpoolWriter:
     def sync(self) -> None:
         """Write and flush to disk; call before a checkpoint is renamed, so that it is never newer than its steps.
 
-        Raises OSError where the disk is full.
+        Raises TrainingError where the disk is full.
         """
-        self._write()
-        os.fsync(self._file)
+        try:
+            self._write()
+            os.fsync(self._file)
+        except OSError as error:
+            raise TrainingError(
+                f"Events cannot be written to {self._path}: {error.strerror}", "Free some space, then resume."
+            ) from error
 
     def close(self) -> None:
-        """Sync and close; raises OSError where events are left that the disk has no room for."""
+        """Sync and close; raises TrainingError where events are left that the disk has no room for."""
         try:
             self.sync()
         finally:

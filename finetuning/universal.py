@@ -66,17 +66,19 @@ def ready(path: Path) -> Path | None:
     return folder if folder.is_dir() else None
 
 
-def restore_groups(optimizer: Any, folder: Path) -> None:
-    """Give each parameter group its own learning rate, weight decay and betas back, after DeepSpeed loaded `folder`.
+def restore_groups(optimizer: Any, path: Path) -> None:
+    """Give each parameter group its own learning rate, weight decay and betas back, after DeepSpeed has loaded.
 
-    `optimizer` is the engine's. ZeRO-3 of DeepSpeed 0.19 gives all groups those of the first one. CheckpointError
-    where the groups are not those of the checkpoint.
+    `optimizer` is the engine's, `path` the checkpoint folder. ZeRO-3 of DeepSpeed 0.19 gives all groups those of the
+    first one. CheckpointError where there is no universal form, or its groups are not those of the optimizer.
     """
     import torch
 
-    # Written by this training from these shards; it holds plain classes of DeepSpeed besides tensors.
-    state = torch.load(folder / "zero" / "optimizer_state.pt", map_location="cpu", weights_only=False)
-    saved = state["param_groups"]
+    folder = ready(path)
+    if folder is None:
+        raise CheckpointError(f"{path} has no universal form.")
+    # Written by this training from its shards; besides tensors it holds plain classes of DeepSpeed.
+    saved = torch.load(folder / "zero" / "optimizer_state.pt", map_location="cpu", weights_only=False)["param_groups"]
     if len(saved) != len(optimizer.param_groups):
         raise CheckpointError(
             f"{folder} has {len(saved)} parameter groups, the optimizer {len(optimizer.param_groups)}",

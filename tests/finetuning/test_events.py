@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from finetuning.errors import TrainingError
 from finetuning.events import Meter, SpoolWriter, peak_flops
 from radvlm_cli.store.runs import Run
 from radvlm_cli.store.spool import take_in
@@ -60,7 +61,7 @@ def test_a_disk_that_is_full_for_a_while_loses_no_event(
     monkeypatch.setattr(os, "write", short_of_room)
     for step in range(3):
         spool.append("step", step=step)
-    with pytest.raises(OSError, match="No space left"):
+    with pytest.raises(TrainingError, match=r"rank0\.spool\.jsonl: No space left"):
         spool.sync()
     room[0] = 1000
     spool.append("step", step=3)

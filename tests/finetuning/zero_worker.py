@@ -81,12 +81,10 @@ def main() -> None:
     engine = _engine(stage, resharded)
     if checkpoint is not None:
         if resharded:
-            folder_form = universal.prepare(
-                checkpoint, rank=rank, barrier=dist.barrier, workers=1, note=lambda _line: None
-            )
+            universal.prepare(checkpoint, rank=rank, barrier=dist.barrier, workers=1, note=lambda _line: None)
         engine.load_checkpoint(str(checkpoint.path))
         if resharded:
-            universal.restore_groups(engine.optimizer, folder_form)
+            universal.restore_groups(engine.optimizer, checkpoint.path)
     for step in range(first, last + 1):
         loss = _step(engine, step)
         if rank == 0:
