@@ -20,6 +20,7 @@ from types import FrameType, TracebackType
 from typing import IO
 
 from finetuning.errors import RunHeldError
+from finetuning.stuck import StuckGuard
 
 STOP_FILE, LOCK_FILE = "stop", "lock"
 _NOTHING, _SAVE = 0, 1
@@ -34,15 +35,18 @@ _BY_SIGNAL = {signal.SIGTERM: 4, signal.SIGINT: 5}
 REPEAT_S = 2.0
 """SLURM signals the workers as torchrun does: what comes within this time of the first is the same request."""
 STOP_FILE_EVERY_S = 1.0
+PATIENCE_S = 300.0
+"""A rank that does not come to the end of its step for so long after SIGTERM (or twice its longest step) is stuck."""
 
 
 class StopWatch:
     """Asks after each step whether to stop or to save, so that all ranks do so at the same step.
 
     A context manager: inside it SIGTERM and SIGINT ask for a stop, and a second one, REPEAT_S or more later, ends the
-    process at once. `agree` is an all-reduce(max) of one small number over all ranks. Only rank 0 looks at clocks and
-    files. `margin_s` is how long before the end of the SLURM job to stop; a step as long as the last one must fit too.
-    `save_every_s`: `save_due` becomes true that long after `saved` was called (or after the start).
+    process at once; so does a SIGTERM that a stuck step leaves unanswered (see stuck.py). `agree` is an all-reduce(max)
+    of one small number over all ranks. Only rank 0 looks at clocks and files. `margin_s` is how long before the end of
+    the SLURM job to stop; a step as long as the last one must fit too. `save_every_s`: `save_due` becomes true that
+    long after `saved` was called (or after the start).
     """
 
     def __init__(
@@ -63,6 +67,8 @@ class StopWatch:
         self._before: dict[signal.Signals, object] = {}
         self._asked = self._saved = time.monotonic()
         self._looked = float("-inf")
+        self._longest_s = 0.0
+        self._guard = StuckGuard(lambda: max(PATIENCE_S, 2 * self._longest_s))
         self._reason: str | None = None
         self.save_due = False
         """Whether all ranks are to save at the step last asked about."""
@@ -70,9 +76,13 @@ class StopWatch:
     def requested(self, step: int) -> str | None:
         """Why all ranks are to stop after `step`, or None; all ranks must ask after the same steps."""
         if self._reason is None:
-            told = self._agree(max(self._signal, self._own()))
+            now = time.monotonic()
+            step_s, self._asked = now - self._asked, now
+            self._longest_s = max(self._longest_s, step_s)
+            told = self._agree(max(self._signal, self._seen(now, step_s)))
             self.save_due = told == _SAVE
             if told > _SAVE:
+                self._guard.answered()
                 self._reason = f"{REASONS[told]}, after step {step}"
                 if self._rank == 0:
                     # Honoured: a resumed run is not to stop at its first step.
@@ -83,12 +93,10 @@ class StopWatch:
         """A checkpoint has been saved: the time to the next one begins."""
         self._saved, self.save_due = time.monotonic(), False
 
-    def _own(self) -> int:
+    def _seen(self, now: float, step_s: float) -> int:
         """What rank 0 has seen on clocks and in the folder."""
         if self._rank != 0:
             return _NOTHING
-        now = time.monotonic()
-        step_s, self._asked = now - self._asked, now
         if self._deadline is not None and time.time() + step_s >= self._deadline:
             return 3
         if now - self._looked >= STOP_FILE_EVERY_S:
@@ -102,9 +110,11 @@ class StopWatch:
     def __enter__(self) -> StopWatch:
         for each in _BY_SIGNAL:
             self._before[each] = signal.signal(each, self._on_signal)
+        self._guard.start()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._guard.stop()
         for each, handler in self._before.items():
             signal.signal(each, handler)  # type: ignore[arg-type]
         self._before.clear()

@@ -152,6 +152,39 @@ def test_a_second_signal_ends_it_at_once(tmp_path: Path) -> None:
     assert "once more to stop at once" in told
 
 
+STUCK = """
+    import os, sys, threading, time
+    from pathlib import Path
+    from finetuning import stopping
+    stopping.PATIENCE_S = 0.3
+    with stopping.StopWatch(Path("."), rank=0, agree=int, environment={}) as watch:
+        if "fork" in sys.argv and os.fork() == 0:
+            time.sleep(0.2)
+            os.kill(os.getpid(), 15)  # a loader worker's signals are its own
+            os._exit(0)
+        print("ready", flush=True)
+        if "saving" in sys.argv:
+            while not watch.requested(1):
+                time.sleep(0.01)
+        threading.Event().wait(1.0) if "fork" not in sys.argv else time.sleep(1.0)
+    print("over", flush=True)
+"""
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "printed"), [((), 143, ""), (("saving",), 0, "over\n"), (("fork",), 0, "over\n")]
+)
+def test_a_rank_that_is_stuck_dies_of_sigterm(tmp_path: Path, words: tuple[str, ...], code: int, printed: str) -> None:
+    """But neither one that saves after its step, however long, nor one whose loader worker was signalled."""
+    process = _python(STUCK, *words, cwd=tmp_path, stderr=subprocess.DEVNULL)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "ready\n"
+    if words != ("fork",):
+        process.send_signal(signal.SIGTERM)
+    assert process.communicate(timeout=10)[0] == printed
+    assert process.returncode == code
+
+
 CHILD = """
     import os, sys, time
     from finetuning.stopping import die_with_parent
