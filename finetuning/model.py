@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Iterable
 from importlib.util import find_spec
 from typing import Any, NamedTuple
@@ -64,6 +65,8 @@ def load_strictly(
             attn_implementation=choice.attention,
             local_files_only=True,
             output_loading_info=True,
+            # Reported with the others, below, instead of raised in other words.
+            ignore_mismatched_sizes=True,
             **options,
         )
     except (OSError, ImportError) as error:
@@ -122,7 +125,10 @@ def add_adapter(model: nn.Module, adapter: Adapter, *, full_precision: bool) -> 
         modules_to_save=[PROJECTOR] if adapter.projector else None,
         task_type="CAUSAL_LM",
     )
-    adapted: nn.Module = get_peft_model(model, config, autocast_adapter_dtype=full_precision)
+    with warnings.catch_warnings():
+        # peft asks the model by the old name of activation checkpointing.
+        warnings.filterwarnings("ignore", "`is_gradient_checkpointing` is deprecated", FutureWarning)
+        adapted: nn.Module = get_peft_model(model, config, autocast_adapter_dtype=full_precision)
     if full_precision:
         for parameter in adapted.parameters():
             if parameter.requires_grad:
