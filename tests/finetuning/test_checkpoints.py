@@ -185,6 +185,37 @@ def _wait(barrier: threading.Barrier) -> None:
     barrier.wait(10)
 
 
+def test_everything_is_on_disk_before_the_rename_and_the_rename_before_older_ones_go(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for step in (1, 2):
+        _save(tmp_path, step)
+    done: list[str] = []
+    sync, rename = os.fsync, Path.rename
+
+    def noted_sync(handle: int) -> None:
+        done.append("sync " + os.readlink(f"/proc/self/fd/{handle}").removeprefix(f"{tmp_path}"))
+        sync(handle)
+
+    def noted_rename(path: Path, target: Path) -> Path:
+        done.append(f"rename {path.name} {target.name}")
+        return rename(path, target)
+
+    monkeypatch.setattr(os, "fsync", noted_sync)
+    monkeypatch.setattr(Path, "rename", noted_rename)
+    _save(tmp_path, 3)
+    manifest = done.index(f"sync /.staging-3/{MANIFEST}")
+    written = ("", "/deep", "/deep/state.json", "/weights.bin")
+    assert {f"sync /.staging-3{name}" for name in written} <= set(done[:manifest])
+    assert done[manifest:] == [
+        f"sync /.staging-3/{MANIFEST}",
+        "sync /.staging-3",
+        "rename .staging-3 checkpoint-3",
+        "sync ",
+        "rename checkpoint-1 .removed-1",
+    ]
+
+
 def test_nodes_that_do_not_share_the_folder_are_found_out(tmp_path: Path) -> None:
     facts = replace(FACTS, step=5, world_size=2)
     with pytest.raises(CheckpointError, match=r"Files of rank 1 are not in .*do not share"):
