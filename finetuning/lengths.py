@@ -24,10 +24,12 @@ from finetuning.order import Rows
 from finetuning.samples import TOO_LONG, image_path
 from finetuning.table import Table, locked, replacing
 
+Sizes = NDArray[np.int32]
+
 _THREADS = 16
 """Headers are read at once: on a network file system each is a wait."""
 _PROBES = 64
-"""Headers that are read again at each start."""
+"""Headers that are read again at each start, besides those that could not be read."""
 
 UNREADABLE = "the image file is missing or its header damaged"
 
@@ -35,9 +37,9 @@ UNREADABLE = "the image file is missing or its header damaged"
 class Lengths(NamedTuple):
     """Per row of the table; 0 where the picture's header cannot be read."""
 
-    tokens: NDArray[np.int32]
+    tokens: Sizes
     """Tokens of the whole sample."""
-    tiles: NDArray[np.int32]
+    tiles: Sizes
     """Tiles of the picture."""
 
 
@@ -60,17 +62,33 @@ def select(lengths: Lengths, max_length: int) -> Selection:
 
 
 def lengths_of(
-    table: Table, chat: Chat, anyres: Anyres, *, image_root: Path | None = None, max_image_side: int | None = None
+    table: Table,
+    chat: Chat,
+    anyres: Anyres,
+    *,
+    image_root: Path | None = None,
+    max_image_side: int | None = None,
+    note: Callable[[str], None] = lambda _: None,
 ) -> Lengths:
-    """Token length and tiles of every row, from the files beside the table's copy where they stand."""
+    """Token length and tiles of every row, from the files beside the table's copy where they stand.
+
+    `note` is told of work that may take minutes, by the process that does it.
+    """
+
+    def measure() -> Sizes:
+        note(f"reading the sizes of the pictures of {len(table):,} pairs; this is done once")
+        return read_sizes(table, image_root)
+
+    def count() -> Sizes:
+        note(f"counting the tokens of {len(table):,} conversations; this is done once")
+        return count_text(table, chat)
+
     key = hashlib.sha256(f"{image_root}".encode()).hexdigest()[:16]
     stem = table.path.name.removesuffix(".arrow")
-    text = _cached(table.path.with_name(f"{stem}.{chat.fingerprint[:16]}.text.npy"), lambda: count_text(table, chat))
-    path = table.path.with_name(f"{stem}.{key}.sizes.npy")
-    sizes = _cached(path, lambda: read_sizes(table, image_root))
-    if not _still_true(table, sizes, image_root):
-        path.unlink(missing_ok=True)
-        sizes = _cached(path, lambda: read_sizes(table, image_root))
+    text = _cached(table.path.with_name(f"{stem}.{chat.fingerprint[:16]}.text.npy"), count)
+    sizes = _cached(
+        table.path.with_name(f"{stem}.{key}.sizes.npy"), measure, lambda kept: _still_true(table, kept, image_root)
+    )
     unique, which = np.unique(sizes, axis=0, return_inverse=True)
     each = np.array([_of_size(anyres, width, height, max_image_side) for width, height in unique.tolist()], np.int32)
     image, tiles = each.reshape(-1, 2)[which.ravel()].T
@@ -85,23 +103,30 @@ def _of_size(anyres: Anyres, width: int, height: int, longest: int | None) -> tu
     return tiling.tokens, tiling.tiles
 
 
-def _cached(path: Path, make: Callable[[], NDArray[np.int32]]) -> NDArray[np.int32]:
-    """The array of a file; made, by one process, where it is missing."""
-    if not path.exists():
-        with locked(path):
-            if not path.exists():
-                with replacing(path) as stream:
-                    np.save(stream, make())
-    array: NDArray[np.int32] = np.load(path, mmap_mode="r")
+def _cached(path: Path, make: Callable[[], Sizes], good: Callable[[Sizes], bool] = lambda _: True) -> Sizes:
+    """The array of a file; made, by one process, where it is missing or no longer `good`."""
+    if path.exists() and good(kept := _mapped(path)):
+        return kept
+    with locked(path):
+        # Another process may have made it meanwhile.
+        if not path.exists() or not good(_mapped(path)):
+            made = make()
+            with replacing(path) as stream:
+                np.save(stream, made)
+    return _mapped(path)
+
+
+def _mapped(path: Path) -> Sizes:
+    array: Sizes = np.load(path, mmap_mode="r")
     return array
 
 
-def count_text(table: Table, chat: Chat) -> NDArray[np.int32]:
+def count_text(table: Table, chat: Chat) -> Sizes:
     """Tokens of each row but those of its picture; exactly what `Chat.encode` makes of it."""
     return np.concatenate([_count_batch(batch, chat) for batch in table.batches] or [np.empty(0, np.int32)])
 
 
-def _count_batch(batch: pa.RecordBatch, chat: Chat) -> NDArray[np.int32]:
+def _count_batch(batch: pa.RecordBatch, chat: Chat) -> Sizes:
     """Each different turn of the batch is tokenised once: most questions come many times."""
     spoken = batch.column("conversations")
     offsets = spoken.offsets.to_numpy()
@@ -118,10 +143,11 @@ def _count_batch(batch: pa.RecordBatch, chat: Chat) -> NDArray[np.int32]:
     tokens = (chat.count(pieces) + chat.PER_TURN)[which]
     sums = np.zeros(turns + 1, np.int64)
     np.cumsum(tokens, out=sums[1:])
-    return (sums[offsets[1:] - offsets[0]] - sums[starts] + chat.overhead).astype(np.int32)
+    counts: Sizes = (sums[offsets[1:] - offsets[0]] - sums[starts] + chat.overhead).astype(np.int32)
+    return counts
 
 
-def read_sizes(table: Table, image_root: Path | None) -> NDArray[np.int32]:
+def read_sizes(table: Table, image_root: Path | None) -> Sizes:
     """Width and height of each row's picture from its file's header, each file once; 0, 0 where there is none."""
     numbers: dict[str, int] = {}
     where = []
@@ -148,8 +174,9 @@ def _header(path: Path) -> tuple[int, int]:
         return 0, 0
 
 
-def _still_true(table: Table, sizes: NDArray[np.int32], root: Path | None) -> bool:
-    """Whether the files still have the sizes that were kept, by a few of them."""
-    rows = np.unique(np.linspace(0, len(sizes) - 1, min(len(sizes), _PROBES), dtype=np.int64))
+def _still_true(table: Table, sizes: Sizes, root: Path | None) -> bool:
+    """Whether the files still have the sizes that were kept: by a few of them, and by all that could not be read."""
+    few = np.linspace(0, len(sizes) - 1, min(len(sizes), _PROBES), dtype=np.int64)
+    rows = np.union1d(few, np.flatnonzero(sizes[:, 0] == 0))
     found = _headers([table.row(row).image for row in rows.tolist()], root)
     return np.array_equal(np.array(found, np.int32).reshape(-1, 2), sizes[rows])

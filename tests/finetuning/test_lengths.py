@@ -74,6 +74,25 @@ def test_sizes_are_read_again_when_the_files_have_changed(table: Table, tmp_path
     assert after.tokens[1:3].tolist() == before.tokens[1:3].tolist()
 
 
+def test_a_picture_that_has_been_mended_is_trained_on(tmp_path: Path) -> None:
+    pairs = [Given("a.jpg")] * 500 + [Given("late.jpg")] + [Given("a.jpg")] * 499
+    draw(tmp_path / "a.jpg", 400, 300)
+    table = open_table(write_table(tmp_path / "train.parquet", pairs, group=1000), tmp_path)
+    assert select(lengths_of(table, chat(), ANYRES, image_root=tmp_path), 9999).dropped[UNREADABLE].tolist() == [500]
+    draw(tmp_path / "late.jpg", 400, 300)
+    assert not select(lengths_of(table, chat(), ANYRES, image_root=tmp_path), 9999).dropped
+
+
+def test_the_first_start_tells_what_takes_long_and_a_later_one_is_silent(table: Table, tmp_path: Path) -> None:
+    told: list[str] = []
+    for _ in range(2):
+        lengths_of(table, chat(), ANYRES, image_root=tmp_path, note=told.append)
+    assert told == [
+        "counting the tokens of 5 conversations; this is done once",
+        "reading the sizes of the pictures of 5 pairs; this is done once",
+    ]
+
+
 def test_each_file_is_opened_once(table: Table, tmp_path: Path) -> None:
     with mock.patch.object(module, "_header", wraps=module._header) as header:
         sizes = read_sizes(table, tmp_path)
