@@ -89,9 +89,9 @@ def lengths_of(
     sizes = _cached(
         table.path.with_name(f"{stem}.{key}.sizes.npy"), measure, lambda kept: _still_true(table, kept, image_root)
     )
-    unique, which = np.unique(sizes, axis=0, return_inverse=True)
-    each = np.array([_of_size(anyres, width, height, max_image_side) for width, height in unique.tolist()], np.int32)
-    image, tiles = each.reshape(-1, 2)[which.ravel()].T
+    unique, which = np.unique(sizes[:, 0].astype(np.int64) << 32 | sizes[:, 1], return_inverse=True)
+    each = [_of_size(anyres, size >> 32, size & 0xFFFFFFFF, max_image_side) for size in unique.tolist()]
+    image, tiles = np.array(each, np.int32).reshape(-1, 2)[which].T
     return Lengths(np.where(image > 0, text + image, 0), tiles)
 
 

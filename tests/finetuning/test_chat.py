@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import random
 from collections.abc import Sequence
 
 import pytest
@@ -35,6 +36,38 @@ def test_text_that_reads_like_special_tokens_stays_text(mask: str) -> None:
     assert encoded.literals == 4 * 5
     text = tokenizer().decode([token for token in encoded.ids.tolist() if token < 420])
     assert text.count(HOSTILE) == 4
+
+
+def test_harmless_text_has_the_ids_of_the_whole_templated_text() -> None:
+    """Piece by piece is how it is built; the original tokenises a turn at a time, special tokens and all."""
+    rng = random.Random(0)
+    bits = [
+        "The lungs",
+        " are",
+        "\n",
+        "\n\n",
+        " ",
+        "  ",
+        "clear.",
+        "[0.12, 0.5]",
+        "\t",
+        "Ä",
+        "肺",
+        "🫁",
+        "'s",
+        "1345",
+        "<",
+        "|",
+    ]
+    for _ in range(300):
+        texts = ["".join(rng.choices(bits, k=rng.randint(1, 12))) for _ in range(2 * rng.randint(1, 3))]
+        texts[1::2] = [text + "." for text in texts[1::2]]
+        turns = dialogue("<image>\n" + texts[0], *texts[1:])
+        roles = ("user", "assistant")
+        whole = f"<|im_start|>system\n{SYSTEM}<|im_end|>\n" + "".join(
+            f"<|im_start|>{roles[number % 2]}\n{turn.text}<|im_end|>\n" for number, turn in enumerate(turns)
+        )
+        assert chat().encode(turns, 1).ids.tolist() == tokenizer().encode(whole).ids
 
 
 def test_one_answer_end_is_supervised_per_answer_however_hostile_the_answer() -> None:
