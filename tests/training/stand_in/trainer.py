@@ -1,7 +1,7 @@
 """The training program without a model: the real manifest, spool, lock, stops and checkpoints around a loss of 1/step.
 
 How it misbehaves is told by files in the run's parent folder: `step_s` (seconds per step), `fail` (an error to report),
-`crash` (exit without a word at that step).
+`crash` (exit without a word at that step), `stop_at_once` (a reason to stop before the first step).
 """
 
 import os
@@ -76,8 +76,6 @@ def train(manifest: Manifest, spool: SpoolWriter, world: int) -> str | None:
             read = {"step_s": 0.1, "tokens_per_s": 5.0, "samples_per_s": 2.0, "memory_gib": 3.5, "data_wait_s": 0.0}
             spool.append("step", step=step, loss=1 / step, learning_rates=rates, mfu=None, at=now(), **read)
             reason = watch.requested(step)
-            if reason is not None:
-                spool.append("stopping", reason=reason, step=step)
             if reason is not None or step == steps or step % every == 0:
                 save(manifest, spool, step, world)
             if reason is not None and step < steps:
@@ -97,8 +95,10 @@ def main() -> int:
         if problem is not None:
             spool.append("ended", status="failed", message=problem, hint="Mend it.", at=now())
             return 3
-        reason = train(manifest, spool, world)
-        if reason is None:
+        reason = told(manifest, "stop_at_once") or train(manifest, spool, world)
+        if reason is not None:
+            spool.append("stopping", reason=reason, step=0)
+        else:
             (manifest.run.folder / "final").mkdir(exist_ok=True)
         spool.append("ended", status="stopped" if reason else "done", message=reason, hint=None, at=now())
         spool.close()
