@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from finetuning.collate import Collate
+from finetuning.loading import start_worker
 from finetuning.losses import Norm, find_targets, sample_means
 from finetuning.order import Order
 from finetuning.samples import FILLER, Samples
@@ -62,6 +63,7 @@ class HeldOutLoss:
             batch_sampler=sampler,
             collate_fn=self.collate,
             num_workers=self.workers,
+            worker_init_fn=start_worker,
             # Evaluating must leave the random numbers of training alone.
             generator=torch.Generator().manual_seed(0),
         )

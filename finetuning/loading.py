@@ -101,7 +101,7 @@ class Steps:
         if self.workers:
             accumulation = math.ceil(self.plan.global_batch / (self.plan.micro_batch * self.plan.world))
             # One step ahead of the one in hand.
-            ahead = {"prefetch_factor": max(2, math.ceil(accumulation / self.workers)), "worker_init_fn": _start_worker}
+            ahead = {"prefetch_factor": max(2, math.ceil(accumulation / self.workers)), "worker_init_fn": start_worker}
         return DataLoader(
             self.samples,  # type: ignore[arg-type]
             batch_sampler=sampler,
@@ -124,7 +124,8 @@ class _Micro:
         return micro
 
 
-def _start_worker(_number: int) -> None:
+def start_worker(_number: int) -> None:
+    """In each worker of a loader, before it loads anything."""
     die_with_parent()
     # A stop is for the trainer to answer; a worker that dies of the signal would fail the step in hand.
     for each in (signal.SIGINT, signal.SIGTERM):
