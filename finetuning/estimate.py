@@ -61,9 +61,7 @@ def count(manifest: Manifest) -> dict[str, Any]:
     tokens, tiles = lengths.tokens[rows].tolist(), int(lengths.tiles[rows].sum())
     supervised = round(_supervised(table, chat, rows) * len(rows))
     parts = {name: SimpleNamespace(**config[name]) for name in ("text_config", "vision_config")}
-    tower, rest = forward_flops(
-        sizes_of(SimpleNamespace(**parts)), lengths=tokens, tiles=tiles, supervised=supervised
-    )
+    tower, rest = forward_flops(sizes_of(SimpleNamespace(**parts)), lengths=tokens, tiles=tiles, supervised=supervised)
     return {
         "pairs": len(table),
         "trained_on": len(rows),
