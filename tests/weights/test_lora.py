@@ -25,6 +25,9 @@ from tests.weights.originals import (
 
 peft = pytest.importorskip("peft")
 
+# PEFT asks transformers by a name that transformers would rather forget.
+pytestmark = pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing:FutureWarning")
+
 TARGETS = r".*language_model.*\.(q_proj|v_proj|o_proj|up_proj|down_proj)"
 
 
@@ -40,7 +43,7 @@ def _adapted(base: Path, **options: Any) -> Any:
     torch.manual_seed(3)
     given = {"r": 4, "lora_alpha": 24, "target_modules": TARGETS, "modules_to_save": ["multi_modal_projector"]}
     model = peft.get_peft_model(load_strictly(base), peft.LoraConfig(**given | options))
-    for name, parameter in model.named_parameters():
+    for parameter in model.parameters():
         if parameter.requires_grad:
             parameter.data = parameter.data + 0.02 * torch.randn_like(parameter)
     return model.eval()

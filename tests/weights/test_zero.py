@@ -60,8 +60,8 @@ def test_faulty_shards_are_refused(shards: Path, tmp_path: Path) -> None:
         run_convert(broken, tmp_path / "out", tokenizer=ORIGINAL)
     broken = shutil.copytree(shards, tmp_path / "foreign")
     path = next(iter(broken.glob("global_step2/*rank_1*optim_states.pt")))
-    torch.save({"optimizer_state_dict": subprocess.Popen}, path)
-    with pytest.raises(DataError, match=r"asks for subprocess\.Popen, which no DeepSpeed checkpoint needs"):
+    torch.save({"optimizer_state_dict": shutil.rmtree}, path)
+    with pytest.raises(DataError, match=r"asks for shutil\.rmtree, which no DeepSpeed checkpoint needs"):
         run_convert(broken, tmp_path / "out", tokenizer=ORIGINAL)
     broken = shutil.copytree(shards, tmp_path / "short")
     path = next(iter(broken.glob("global_step2/*rank_1*optim_states.pt")))

@@ -60,16 +60,18 @@ class Stored:
     shape: tuple[int, ...]
 
     def pieces(self) -> Iterator[bytes]:
-        """Read them; DataError if the file has become shorter."""
+        """Read them; DataError if the file cannot be read, or has become shorter."""
         left = size_of(self)
-        with self.path.open("rb") as stream:
-            stream.seek(self.offset)
-            while left:
-                piece = stream.read(min(PIECE, left))
-                if not piece:
-                    raise DataError(f"{self.path} ended {left:,} bytes too early while it was read.")
-                left -= len(piece)
-                yield piece
+        try:
+            with self.path.open("rb") as stream:
+                stream.seek(self.offset)
+                while left and (piece := stream.read(min(PIECE, left))):
+                    left -= len(piece)
+                    yield piece
+        except OSError as error:
+            raise DataError(f"Cannot read {self.path}: {error.strerror or error}") from error
+        if left:
+            raise DataError(f"{self.path} ended {left:,} bytes too early while it was read.")
 
 
 @dataclass(frozen=True)
