@@ -43,13 +43,17 @@ class TrainingData:
             return optimization.max_steps * optimization.global_batch
         return math.ceil(optimization.epochs * len(self.rows))
 
-    def refuse_dropped(self, while_loading: int, allowed_share: float) -> None:
-        """TrainingError where too many pairs turned out unusable, `while_loading` of them after the start."""
-        unusable, pairs = len(self.dropped.get(UNREADABLE, ())) + while_loading, len(self.samples)
-        if unusable > allowed_share * pairs:
+    def refuse_dropped(self, while_loading: int, manifest: Manifest) -> None:
+        """TrainingError where too many pairs are unusable; `while_loading` were dropped since the run began.
+
+        A pair that is met in each of several epochs is dropped in each, so those are held against the whole run.
+        """
+        pairs, of = len(self.samples), max(len(self.samples), self.total_samples(manifest))
+        at_start, allowed = len(self.dropped.get(UNREADABLE, ())), manifest.data.unreadable_share
+        if at_start / pairs + while_loading / of > allowed:
             raise TrainingError(
-                f"{unusable} of {pairs} pairs have an image that cannot be read, more than the allowed share of "
-                f"{allowed_share:g}; the events named dropped tell each pair with its reason",
+                f"{at_start} of {pairs} pairs have no readable image and {while_loading} of {of} samples could not be "
+                f"loaded, more than the allowed share of {allowed:g}; the dropped events tell each with its reason",
                 "Mend the images, or raise data.unreadable_share.",
             )
 

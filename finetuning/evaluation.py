@@ -39,7 +39,7 @@ class HeldOutLoss:
         self.tasks, self.rows = choose(samples.table, per_task)
 
     def __call__(self, trainer: LlavaTrainer) -> dict[str, dict[str, float | int]]:
-        """{task: {loss, samples, tokens}}, the same on every rank; a task none of whose pairs could be read is left out.
+        """{task: {loss, samples, tokens}}, the same on every rank; a task of which no pair could be read is left out.
 
         The loss (nats) is averaged as in training: over samples, or over tokens.
         """

@@ -72,7 +72,7 @@ def _train(
     reached: Callable[[int], None],
 ) -> str | None:
     data = open_data(manifest)
-    data.refuse_dropped(0, manifest.data.unreadable_share)
+    data.refuse_dropped(0, manifest)
     facts = _facts(manifest, place, checkpoint)
     if checkpoint is not None:
         for remark in refuse_changes(checkpoint.facts, facts, manifest.resume.allow_changed):

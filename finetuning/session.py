@@ -78,7 +78,7 @@ class Session(Hooks):
         """Told, on every rank, the sums over all ranks of a step that is about to be made."""
         dropped, tokens, flops = measured.tolist()
         self.dropped += int(dropped)
-        self.data.refuse_dropped(self.dropped, self.manifest.data.unreadable_share)
+        self.data.refuse_dropped(self.dropped, self.manifest)
         self.meter.step(tokens=int(tokens), samples=int(samples), flops=flops)
 
     def after_step(self, trainer: LlavaTrainer) -> None:

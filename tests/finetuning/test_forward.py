@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +22,6 @@ from finetuning.manifest import ModelChoice
 from finetuning.model import load_strictly
 from finetuning.samples import Sample
 from finetuning.trainer import forward
-from tests.finetuning import tiny
 
 CPU = torch.device("cpu")
 ANSWERS = ("no effusion", "the lungs are clear and the heart is of normal size", "a nodule")
@@ -31,9 +29,9 @@ SIZES = ((90, 120), (56, 56), (200, 60))
 
 
 @pytest.fixture(scope="module", params=["sdpa", "eager"])
-def model(request: Any, model_folder: Path) -> Iterator[LlavaOnevisionForConditionalGeneration]:
+def model(request: Any, model_folder: Path) -> LlavaOnevisionForConditionalGeneration:
     """The tiny model, as training loads it."""
-    yield load_strictly(ModelChoice(model_folder, attention=request.param), torch.float32).eval()
+    return load_strictly(ModelChoice(model_folder, attention=request.param), torch.float32).eval()
 
 
 @pytest.fixture(scope="module")
