@@ -12,10 +12,12 @@ two differ in one size of 100,000. Tiles stay 8 bits a value, a quarter of the m
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -54,6 +56,14 @@ class Anyres:
     """Features are scaled down to about so many tiles' worth."""
 
     @classmethod
+    def of_folder(cls, folder: Path) -> Anyres:
+        """Read from a model's folder. Raises ValueError for another way of tiling, or other pixel values than ours."""
+        preprocessor = folder / "preprocessor_config.json"
+        if preprocessor.exists():
+            _check_preprocessor(json.loads(preprocessor.read_text(encoding="utf-8")))
+        return cls.of_config(json.loads((folder / "config.json").read_text(encoding="utf-8")))
+
+    @classmethod
     def of_config(cls, config: Mapping[str, Any]) -> Anyres:
         """Read from the `config.json` of a LlavaOnevision model. Raises ValueError for another way of tiling."""
         vision, aspect = config["vision_config"], str(config.get("vision_aspect_ratio", "anyres_max_9"))
@@ -69,6 +79,14 @@ class Anyres:
     def tiling(self, width: int, height: int) -> Tiling:
         """The tiling of a picture of that many pixels."""
         return _tiling(self, width, height)
+
+
+def _check_preprocessor(config: Mapping[str, Any]) -> None:
+    """ValueError where the image processor would give other pixel values than `tiles_of` and `normalise`."""
+    ours = {"image_mean": [0.5] * 3, "image_std": [0.5] * 3, "resample": int(Image.Resampling.BICUBIC)}
+    for name, value in ours.items():
+        if (found := config.get(name, value)) != value:
+            raise ValueError(f"preprocessor_config.json has {name} {found}; LLaVA-OneVision's is {value}")
 
 
 @lru_cache(maxsize=65536)

@@ -83,7 +83,7 @@ def _packed(samples: list[Sample]) -> dict[str, torch.Tensor]:
 
 
 def _pixels(samples: list[Sample]) -> torch.Tensor:
-    """All tiles, three channels. Where all are grey the three are one piece of memory, which halves no bit of them."""
+    """All tiles, three channels. Where all pictures are grey the three are one piece of memory: a view of stride 0."""
     grey = all(sample.tiles.shape[1] == 1 for sample in samples)
     tiles = [sample.tiles if grey else np.broadcast_to(sample.tiles, _coloured(sample)) for sample in samples]
     pixels = torch.from_numpy(np.concatenate(tiles))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -132,6 +133,19 @@ def test_another_way_of_tiling_is_refused(changed: dict[str, object], message: s
     config = {"vision_config": {}, "image_grid_pinpoints": [[384, 384]], **changed}
     with pytest.raises(ValueError, match=message):
         Anyres.of_config(config)
+
+
+def test_a_folder_whose_processor_gives_other_pixel_values_is_refused(tmp_path: Path) -> None:
+    config = LlavaOnevisionConfig(
+        vision_config={"model_type": "siglip_vision_model", "image_size": 384, "patch_size": 14}
+    )
+    config.save_pretrained(tmp_path)
+    assert Anyres.of_folder(tmp_path) == ANYRES
+    LlavaOnevisionImageProcessorPil(image_mean=[0.5] * 3, image_std=[0.5] * 3).save_pretrained(tmp_path)
+    assert Anyres.of_folder(tmp_path) == ANYRES
+    LlavaOnevisionImageProcessorPil().save_pretrained(tmp_path)
+    with pytest.raises(ValueError, match=r"image_mean \[0.48.*LLaVA-OneVision's is \[0.5"):
+        Anyres.of_folder(tmp_path)
 
 
 def test_a_picture_of_no_size_is_refused() -> None:
