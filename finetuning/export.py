@@ -39,7 +39,7 @@ def export(trainer: LlavaTrainer, manifest: Manifest, place: Place) -> Path:
         dtype = DTYPES[manifest.model.dtype]
         if not is_adapted(trainer.model):
             weights = {name: tensor.to(dtype) for name, tensor in (weights or trainer.model.state_dict()).items()}
-            trainer.model.config.dtype = dtype  # type: ignore[union-attr, assignment]
+            trainer.model.config.dtype = dtype
         save_weights(trainer.model, staging, weights=weights)
         for pattern in COMPANIONS:
             for file in manifest.model.path.glob(pattern):

@@ -28,7 +28,7 @@ NORM = re.compile(r"(^|[._])(layer_?norm\d?|norm)(\.|$)|layernorm")
 def load_model(manifest: Manifest) -> nn.Module:
     """The model to train, on the CPU (or sharded, when a ZeRO-3 configuration is alive), its trainable part marked."""
     adapter = manifest.adapter
-    model = load_strictly(
+    model: nn.Module = load_strictly(
         manifest.model, load_dtype(manifest), quantised=adapter is not None and adapter.kind == "qlora"
     )
     if adapter is not None:
@@ -58,8 +58,9 @@ def load_strictly(
 ) -> LlavaOnevisionForConditionalGeneration:
     """Load `choice.path`; TrainingError naming the keys where a weight is missing, unexpected or mis-shaped."""
     options: dict[str, Any] = {"quantization_config": _four_bits(dtype)} if quantised else {}
+    loader: Any = LlavaOnevisionForConditionalGeneration
     try:
-        model, found = LlavaOnevisionForConditionalGeneration.from_pretrained(
+        model, found = loader.from_pretrained(
             choice.path,
             dtype=dtype,
             attn_implementation=choice.attention,
@@ -83,7 +84,8 @@ def load_strictly(
     aspect = model.config.vision_aspect_ratio
     if aspect != "anyres_max_9":
         raise TrainingError(f"{choice.path} has vision_aspect_ratio {aspect}; only anyres_max_9 can be trained")
-    return model
+    loaded: LlavaOnevisionForConditionalGeneration = model
+    return loaded
 
 
 def _hint_of(choice: ModelChoice) -> str:
@@ -92,12 +94,13 @@ def _hint_of(choice: ModelChoice) -> str:
     return "It must be a Hugging Face folder, as radvlm convert writes it."
 
 
-def _four_bits(dtype: torch.dtype) -> BitsAndBytesConfig:
+def _four_bits(dtype: torch.dtype) -> Any:
     if find_spec("bitsandbytes") is None:
         raise TrainingError("QLoRA needs bitsandbytes, which is not installed", "pip install bitsandbytes, or use lora")
     if not torch.cuda.is_available():
         raise TrainingError("QLoRA needs a CUDA device", 'Set adapter.kind to "lora".')
-    return BitsAndBytesConfig(
+    config: Any = BitsAndBytesConfig
+    return config(
         load_in_4bit=True,
         bnb_4bit_quant_type="nf4",
         bnb_4bit_use_double_quant=True,
@@ -113,11 +116,12 @@ def add_adapter(model: nn.Module, adapter: Adapter, *, full_precision: bool) -> 
     `full_precision`: what trains is float32, for an optimizer that keeps no copy of its own. ZeRO does, and wants one
     type for all that trains.
     """
-    from peft import LoraConfig, get_peft_model, prepare_model_for_kbit_training
+    import peft
 
+    library: Any = peft
     if adapter.kind == "qlora":
-        model = prepare_model_for_kbit_training(model, use_gradient_checkpointing=False)
-    config = LoraConfig(
+        model = library.prepare_model_for_kbit_training(model, use_gradient_checkpointing=False)
+    config = library.LoraConfig(
         r=adapter.rank,
         lora_alpha=adapter.alpha,
         lora_dropout=adapter.dropout,
@@ -128,7 +132,7 @@ def add_adapter(model: nn.Module, adapter: Adapter, *, full_precision: bool) -> 
     with warnings.catch_warnings():
         # peft asks the model by the old name of activation checkpointing.
         warnings.filterwarnings("ignore", "`is_gradient_checkpointing` is deprecated", FutureWarning)
-        adapted: nn.Module = get_peft_model(model, config, autocast_adapter_dtype=full_precision)
+        adapted: nn.Module = library.get_peft_model(model, config, autocast_adapter_dtype=full_precision)
     if full_precision:
         for parameter in adapted.parameters():
             if parameter.requires_grad:
@@ -138,7 +142,10 @@ def add_adapter(model: nn.Module, adapter: Adapter, *, full_precision: bool) -> 
 
 def bare(model: nn.Module) -> LlavaOnevisionForConditionalGeneration:
     """The LlavaOnevision inside a PEFT wrapper, or `model` itself."""
-    inner: Any = model.get_base_model() if hasattr(model, "get_base_model") else model
+    outer: Any = model
+    inner: LlavaOnevisionForConditionalGeneration = (
+        outer.get_base_model() if hasattr(outer, "get_base_model") else outer
+    )
     return inner
 
 
@@ -183,8 +190,10 @@ def is_undecayed(name: str) -> bool:
 
 def parameter_counts(model: nn.Module) -> tuple[int, int]:
     """All and trainable parameters, also where ZeRO-3 or 4-bit storage hides the true size."""
-    from transformers.trainer_pt_utils import get_model_param_count
+    from transformers import trainer_pt_utils
 
-    if getattr(model, "is_loaded_in_4bit", False):
-        return model.num_parameters(), model.num_parameters(only_trainable=True)  # type: ignore[operator]
-    return get_model_param_count(model), get_model_param_count(model, trainable_only=True)
+    counted: Any = model
+    if getattr(counted, "is_loaded_in_4bit", False):
+        return counted.num_parameters(), counted.num_parameters(only_trainable=True)
+    library: Any = trainer_pt_utils
+    return library.get_model_param_count(counted), library.get_model_param_count(counted, trainable_only=True)

@@ -32,7 +32,6 @@ def _run_one_rank(manifest: Manifest) -> int:
     # Only here: torch takes seconds, and a wrong manifest is told at once.
     from finetuning.places import Place
     from finetuning.running import train
-    from finetuning.table import DataError
 
     place = Place.of_environment()
     if place.launched:
@@ -50,7 +49,7 @@ def _run_one_rank(manifest: Manifest) -> int:
         try:
             note = _note if place.rank == 0 else _quiet
             stopped = train(manifest, place, spool, note=note, reached=end.reached)
-        except (TrainingError, ManifestError, DataError) as error:
+        except (TrainingError, ManifestError) as error:
             return end.failed(str(error), getattr(error, "hint", None))
         except BaseException as error:
             end.failed(f"{type(error).__name__}: {error}", None, bug=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict
+from typing import Any
 
 import torch
 import transformers
@@ -80,12 +81,14 @@ def _train(
     elif place.rank == 0:
         data.tell_dropped(spool)
     steps = plan_steps(manifest, place, data, consumed_samples=facts.consumed_samples, done=facts.step)
-    form = None
+    resharded = False
     if checkpoint is not None and universal.needed(checkpoint, manifest.parallel.strategy, place.world):
-        form = universal.prepare(checkpoint, rank=place.rank, barrier=place.barrier, note=note)
+        resharded = True
+        universal.prepare(checkpoint, rank=place.rank, barrier=place.barrier, note=note)
     # Alive until the end: transformers loads the model in shards while these arguments of ZeRO-3 live.
-    arguments = training_arguments(manifest, place, steps=len(steps), universal=form is not None)
-    transformers.utils.logging.disable_progress_bar()
+    arguments = training_arguments(manifest, place, steps=len(steps), universal=resharded)
+    library: Any = transformers
+    library.utils.logging.disable_progress_bar()
     transformers.set_seed(manifest.optimization.seed)
     model = load_model(manifest)
     session = Session(
@@ -108,7 +111,6 @@ def _train(
         session,
         norm=manifest.loss.norm,
         vision_learning_rate=manifest.optimization.vision_learning_rate,
-        universal=form,
     )
     if place.rank == 0:
         _tell_start(spool, facts, trainer, place, checkpoint)

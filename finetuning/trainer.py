@@ -30,7 +30,6 @@ from finetuning.flops import sizes_of
 from finetuning.losses import Norm, Targets, count, find_targets, shares, weighted_loss
 from finetuning.model import VISION, bare, parameter_groups
 from finetuning.restoring import check_poison_gone, is_adapted, poison, restore_weights, save_weights
-from finetuning.universal import restore_groups
 
 Batch = dict[str, Any]
 
@@ -63,6 +62,11 @@ class Hooks(Protocol):
 class LlavaTrainer(Trainer):
     """Trains a LlavaOnevision on the steps that `loader` gives."""
 
+    # The base class says less about these, and they never are None in training.
+    model: Any
+    optimizer: Any
+    deepspeed: Any
+
     def __init__(
         self,
         model: nn.Module,
@@ -72,18 +76,14 @@ class LlavaTrainer(Trainer):
         *,
         norm: Norm,
         vision_learning_rate: float,
-        universal: Path | None = None,
     ) -> None:
-        """`loader` has the length of the whole run and gives the steps that are left, each a list of batches.
-
-        `universal`: the universal form of the checkpoint that `train` is going to be given.
-        """
+        """`loader` has the length of the whole run and gives the steps that are left, each a list of batches."""
         self.group_names: list[str] = []
         super().__init__(model=model, args=arguments)
         self.remove_callback(PrinterCallback)
         self.add_callback(_StepCallback(self))
         self.loader, self.hooks, self.norm = loader, hooks, norm
-        self.vision_learning_rate, self.universal = vision_learning_rate, universal
+        self.vision_learning_rate = vision_learning_rate
         self.sizes = sizes_of(bare(model).config)
         self.tower_trains = any(p.requires_grad for name, p in model.named_parameters() if VISION.search(name))
         self.totals = torch.zeros(2, dtype=torch.float64)
@@ -121,8 +121,8 @@ class LlavaTrainer(Trainer):
 
     # --- one step
 
-    def training_step(self, model: nn.Module, inputs: list[Batch], num_items_in_batch: Any = None) -> Tensor:
-        """Forward and backward of all micro-batches of a step.
+    def training_step(self, model: nn.Module, inputs: Any, num_items_in_batch: Any = None) -> Tensor:
+        """Forward and backward of all micro-batches of a step, a list of batches.
 
         Returns this rank's part of the global batch's loss, times the number of ranks: their mean is the loss.
         """
@@ -173,7 +173,8 @@ class LlavaTrainer(Trainer):
                 eps=self.args.adam_epsilon,
                 fused=self.args.device.type == "cuda" or None,
             )
-        return self.optimizer
+        made: torch.optim.Optimizer = self.optimizer
+        return made
 
     def learning_rates(self) -> dict[str, float]:
         """The rate of each group, by its name."""
@@ -217,18 +218,16 @@ class LlavaTrainer(Trainer):
 
     def _prepare_for_training(self, max_steps: int, train_dataloader: Any, resume_from_checkpoint: Any) -> Any:
         by_deepspeed = resume_from_checkpoint is not None and self.is_deepspeed_enabled
-        prepared = super()._prepare_for_training(
+        above: Any = super()
+        prepared = above._prepare_for_training(
             max_steps, train_dataloader, None if by_deepspeed else resume_from_checkpoint
         )
         if by_deepspeed:
             poison(self.model)
             # With an adapter the frozen weights are not in the checkpoint, so it cannot be strict by itself.
-            deepspeed_load_checkpoint(
-                self.model_wrapped, resume_from_checkpoint, load_module_strict=not is_adapted(self.model)
-            )
+            load: Any = deepspeed_load_checkpoint
+            load(self.model_wrapped, resume_from_checkpoint, load_module_strict=not is_adapted(self.model))
             check_poison_gone(self.model, Path(resume_from_checkpoint))
-            if self.universal is not None:
-                restore_groups(self.deepspeed.optimizer, self.universal)
             if self.model_wrapped.load_universal_checkpoint():
                 universal.restore_groups(self.model_wrapped.optimizer, Path(resume_from_checkpoint))
             self._load_optimizer_and_scheduler(resume_from_checkpoint)
@@ -251,7 +250,7 @@ class LlavaTrainer(Trainer):
         torch.manual_seed(int.from_bytes(hashlib.sha256(key.encode()).digest()[:7]))
 
 
-class _StepCallback(TrainerCallback):  # type: ignore[misc]
+class _StepCallback(TrainerCallback):
     """Passes the two moments that the trainer has no method for on to it."""
 
     def __init__(self, trainer: LlavaTrainer) -> None:

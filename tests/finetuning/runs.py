@@ -17,9 +17,9 @@ DRIVER = Path(__file__).with_name("drive.py")
 class Runs:
     """Manifests to be run one after another, in one process or by torchrun."""
 
-    def __init__(self, folder: Path, model: Path, table: Path, **changes: Any) -> None:
+    def __init__(self, folder: Path, model_folder: Path, table: Path, **changes: Any) -> None:
         """`changes` hold for all runs; see `tiny.manifest`."""
-        self.folder, self.model, self.table, self.changes = folder, model, table, changes
+        self.folder, self.model_folder, self.table, self.changes = folder, model_folder, table, changes
         self._queue: list[Path] = []
 
     def add(self, name: str, *, go_on_from: Path | None = None, table: Path | None = None, **changes: Any) -> Path:
@@ -28,7 +28,7 @@ class Runs:
         for section, change in changes.items():
             merged[section] = {**(merged.get(section) or {}), **change} if isinstance(change, dict) else change
         run = self.folder / name
-        self._queue.append(tiny.write_manifest(run, self.model, table or self.table, **merged))
+        self._queue.append(tiny.write_manifest(run, self.model_folder, table or self.table, **merged))
         if go_on_from is not None:
             (run / "continue").write_text(str(go_on_from))
         return run
