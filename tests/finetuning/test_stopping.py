@@ -118,11 +118,11 @@ SIGNALLED = """
     import sys, time
     from pathlib import Path
     from finetuning import stopping
-    stopping.REPEAT_S = 0.3
+    stopping.REPEAT_S = float(sys.argv[1])
     with stopping.StopWatch(Path("."), rank=0, agree=int, environment={}) as watch:
         print("ready", flush=True)
         for step in range(1000):
-            time.sleep(0.02)
+            time.sleep(0.5)
             if watch.requested(step) and "deaf" not in sys.argv:
                 print("saved", flush=True)
                 break
@@ -130,26 +130,29 @@ SIGNALLED = """
 
 
 def test_signals_close_together_are_one_request(tmp_path: Path) -> None:
-    process = _python(SIGNALLED, cwd=tmp_path, stderr=subprocess.DEVNULL)
+    process = _python(SIGNALLED, "60", cwd=tmp_path, stderr=subprocess.PIPE)
     assert process.stdout is not None
+    assert process.stderr is not None
     assert process.stdout.readline() == "ready\n"
     process.send_signal(signal.SIGTERM)
+    assert "once more to stop at once" in process.stderr.readline()
     process.send_signal(signal.SIGTERM)
     assert process.communicate(timeout=10)[0] == "saved\n"
     assert process.returncode == 0
 
 
 def test_a_second_signal_ends_it_at_once(tmp_path: Path) -> None:
-    process = _python(SIGNALLED, "deaf", cwd=tmp_path, stderr=subprocess.PIPE)
+    process = _python(SIGNALLED, "0.1", "deaf", cwd=tmp_path, stderr=subprocess.PIPE)
     assert process.stdout is not None
+    assert process.stderr is not None
     assert process.stdout.readline() == "ready\n"
     process.send_signal(signal.SIGINT)
-    time.sleep(0.5)
+    assert "once more to stop at once" in process.stderr.readline()
+    time.sleep(0.2)
     assert process.poll() is None
     process.send_signal(signal.SIGINT)
-    _out, told = process.communicate(timeout=10)
+    process.communicate(timeout=10)
     assert process.returncode == -signal.SIGINT
-    assert "once more to stop at once" in told
 
 
 STUCK = """
