@@ -12,7 +12,7 @@ import pytest
 from finetuning.checkpoints import Checkpoint, newest, read
 from finetuning.errors import CheckpointError
 from finetuning.universal import needed, prepare, ready
-from tests.finetuning.test_checkpoints import _save
+from tests.finetuning.test_checkpoints import save_one
 
 ROOT = Path(__file__).parents[2]
 Losses = dict[int, float]
@@ -55,7 +55,7 @@ def test_shards_go_on_as_if_nothing_had_happened(tmp_path: Path, stage: int) -> 
 
 
 def _sharded(folder: Path) -> Checkpoint:
-    path = _save(folder, 4, world_size=2)
+    path = save_one(folder, 4, world_size=2)
     (path / "latest").write_text("global_step4")
     (path / "global_step4").mkdir()
     return read(path)
