@@ -11,6 +11,7 @@ import pytest
 import torch
 from PIL import Image
 from transformers import LlavaOnevisionConfig, LlavaOnevisionModel
+from transformers.image_processing_utils import select_best_resolution
 from transformers.models.llava_onevision.image_processing_pil_llava_onevision import LlavaOnevisionImageProcessorPil
 from transformers.models.llava_onevision.modeling_llava_onevision import image_size_to_num_patches
 from transformers.models.llava_onevision.processing_llava_onevision import LlavaOnevisionProcessor
@@ -20,6 +21,9 @@ from tests.finetuning.golden import FOLDER
 
 ANYRES = Anyres()
 PINPOINTS = [list(pair) for pair in ANYRES.pinpoints]
+
+ROUNDED = [(1407, 1809), (1809, 1407), (1872, 1456)]
+"""Where the original code, which cuts off, counts other tokens than transformers, which rounds."""
 
 
 class Arithmetic(LlavaOnevisionProcessor):
@@ -39,13 +43,22 @@ def sizes(count: int, seed: int) -> list[tuple[int, int]]:
 
 def test_tiles_and_tokens_of_any_size_are_those_of_the_processor() -> None:
     processor = Arithmetic()
-    for width, height in [*sizes(2000, 0), (1407, 1809), (1152, 1384), (1, 12000), (384, 384)]:
+    for width, height in [*sizes(2000, 0), *ROUNDED, (1152, 1384), (1, 12000), (384, 384)]:
         tiling = ANYRES.tiling(width, height)
         assert tiling.tiles == image_size_to_num_patches([height, width], PINPOINTS, 384), (width, height)
         assert tiling.tokens == processor._get_number_of_features(height, width, 384, 384), (width, height)
 
 
-@pytest.mark.parametrize("size", [(1407, 1809), (2544, 3056), (333, 471), (3000, 7), (1100, 1344), *sizes(12, 1)])
+def test_the_best_of_any_set_of_resolutions_is_that_of_transformers_also_among_equals() -> None:
+    rng = random.Random(0)
+    for width, height in sizes(500, 2):
+        pinpoints = tuple((rng.randint(1, 6) * 56, rng.randint(1, 6) * 56) for _ in range(5))
+        pinpoints += tuple((wide, high) for high, wide in pinpoints)
+        best = Anyres(56, 4, pinpoints).tiling(min(width, 400), min(height, 400)).best
+        assert best == select_best_resolution((min(height, 400), min(width, 400)), list(pinpoints))
+
+
+@pytest.mark.parametrize("size", [*ROUNDED, (2544, 3056), (333, 471), (3000, 7), (1100, 1344), *sizes(12, 1)])
 def test_tokens_are_as_many_as_the_features_that_the_model_packs(size: tuple[int, int]) -> None:
     width, height = size
     config = LlavaOnevisionConfig(

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
+from finetuning import table as module
 from finetuning.chat import Turn
 from finetuning.errors import DataError
 from finetuning.table import COLUMNS, Table, open_table
@@ -36,6 +37,15 @@ def test_any_row_is_what_the_builder_wrote(source: Path, tmp_path: Path) -> None
         assert [turn.text for turn in row.turns[1:]] == list(given.turns[1:])
 
 
+def test_rows_are_found_on_either_side_of_a_batchs_end(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_BATCH", 4)
+    table = open_table(source, tmp_path / "cache")
+    assert len(table.batches) == 5
+    assert [table.row(number).pair_id for number in range(20)] == [f"p{number}" for number in range(20)]
+
+
 @pytest.mark.parametrize("number", [-1, 20, 10**9])
 def test_a_row_that_is_not_there_is_an_index_error(source: Path, tmp_path: Path, number: int) -> None:
     with pytest.raises(IndexError, match="of 20"):
@@ -44,6 +54,9 @@ def test_a_row_that_is_not_there_is_an_index_error(source: Path, tmp_path: Path,
 
 def test_the_copy_is_made_once_and_found_by_its_hash_without_the_source(source: Path, tmp_path: Path) -> None:
     first = open_table(source, tmp_path / "cache")
+    made = first.path.stat()
+    open_table(source, tmp_path / "cache")
+    assert first.path.stat().st_ino == made.st_ino
     sha256 = hashlib.sha256(source.read_bytes()).hexdigest()
     assert first.sha256 == sha256
     source.unlink()
