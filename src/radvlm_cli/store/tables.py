@@ -460,6 +460,7 @@ class Event(SQLModel, table=True):
     offset: int = Field(primary_key=True, description="Byte offset of the line; a line read twice is one row.")
     kind: str = _text("What it tells, e.g. `step`.")
     body: str = _text("JSON object.")
+    # The views on training look for later starts by it, and say so: SQLite would rather walk all later events.
     __table_args__ = (Index(None, "run_id", "kind", "file", "offset"), _WITHOUT_ROWID)
 
 
@@ -546,7 +547,8 @@ VIEWS: dict[str, tuple[str, str]] = {
         "'$.mfu') AS mfu, json_extract(event.body, '$.memory_gib') AS memory_gib, json_extract(event.body, "
         "'$.data_wait_s') AS data_wait_s, json_extract(event.body, '$.at') AS at FROM event WHERE event.kind = "
         "'step' "
-        "AND NOT EXISTS (SELECT 1 FROM event AS later WHERE later.run_id = event.run_id AND later.kind = 'started' "
+        "AND NOT EXISTS (SELECT 1 FROM event AS later INDEXED BY ix_event_run_id_kind_file_offset "
+        "WHERE later.run_id = event.run_id AND later.kind = 'started' "
         "AND later.file = event.file AND later.offset > event.offset "
         "AND coalesce(json_extract(later.body, '$.resumed_from'), 0) < json_extract(event.body, '$.step'))",
     ),
@@ -556,7 +558,8 @@ VIEWS: dict[str, tuple[str, str]] = {
         "json_extract(json_each.value, '$.loss') AS loss, json_extract(json_each.value, '$.samples') AS samples, "
         "json_extract(json_each.value, '$.tokens') AS tokens, json_extract(event.body, '$.at') AS at FROM event, "
         "json_each(event.body, '$.losses') WHERE event.kind = 'evaluation' "
-        "AND NOT EXISTS (SELECT 1 FROM event AS later WHERE later.run_id = event.run_id AND later.kind = 'started' "
+        "AND NOT EXISTS (SELECT 1 FROM event AS later INDEXED BY ix_event_run_id_kind_file_offset "
+        "WHERE later.run_id = event.run_id AND later.kind = 'started' "
         "AND later.file = event.file AND later.offset > event.offset "
         "AND coalesce(json_extract(later.body, '$.resumed_from'), 0) < json_extract(event.body, '$.step'))",
     ),

@@ -41,12 +41,13 @@ def ask(manifest: Path, *options: str) -> dict[str, Any]:
         raise RuntimeError(f"{script} ended with {result.returncode}: {result.stderr.strip()}")
     answer: dict[str, Any] = json.loads(result.stdout)
     if "error" in answer:
-        raise ConfigError(f"{_sentence(answer['error'])}.", answer.get("hint") or _hint(answer))
+        raise ConfigError(_sentence(answer["error"], answer.get("field")), answer.get("hint") or _hint(answer))
     return answer
 
 
-def _sentence(text: str) -> str:
-    return text[:1].upper() + text[1:].removesuffix(".")
+def _sentence(text: str, field: str | None) -> str:
+    begun = f"The setting {text}" if field else text[:1].upper() + text[1:]
+    return begun if begun.endswith((".", "?")) else f"{begun}."
 
 
 def _hint(answer: dict[str, Any]) -> str | None:
