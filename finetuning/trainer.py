@@ -226,23 +226,36 @@ class LlavaTrainer(Trainer):
             poison(self.model)
             # With an adapter the frozen weights are not in the checkpoint, so it cannot be strict by itself.
             load: Any = deepspeed_load_checkpoint
-            load(self.model_wrapped, resume_from_checkpoint, load_module_strict=not is_adapted(self.model))
+            load(self.deepspeed, resume_from_checkpoint, load_module_strict=not is_adapted(self.model))
             check_poison_gone(self.model, Path(resume_from_checkpoint))
-            if self.model_wrapped.load_universal_checkpoint():
-                universal.restore_groups(self.model_wrapped.optimizer, Path(resume_from_checkpoint))
+            if self.deepspeed.load_universal_checkpoint():
+                universal.restore_groups(self.deepspeed.optimizer, Path(resume_from_checkpoint))
             self._load_optimizer_and_scheduler(resume_from_checkpoint)
         self._seed()
         return prepared
 
+    def _save_rng_state(self, output_dir: str) -> None:
+        """torch's numbers alone, since nothing in training draws from others; and of this rank's GPU alone."""
+        state = {"world": self.args.world_size, "cpu": torch.get_rng_state()}
+        if self.args.device.type == "cuda":
+            state["cuda"] = torch.cuda.get_rng_state(self.args.device)
+        torch.save(state, self._rng_file(output_dir))
+
     def _load_rng_state(self, checkpoint: str | None) -> None:
         """As it was saved; where another number of ranks saved it, from the seed and the step."""
-        if checkpoint is not None and not list(Path(checkpoint).glob(self._rng_file())):
+        file = self._rng_file(checkpoint) if checkpoint is not None else None
+        state: dict[str, Any] = {"world": 0}
+        if file is not None and file.exists():
+            state = torch.load(file, map_location="cpu", weights_only=True)
+        if state["world"] != self.args.world_size:
             self._seed()
-        else:
-            super()._load_rng_state(checkpoint)
+            return
+        torch.set_rng_state(state["cpu"])
+        if "cuda" in state and self.args.device.type == "cuda":
+            torch.cuda.set_rng_state(state["cuda"], self.args.device)
 
-    def _rng_file(self) -> str:
-        return f"rng_state_{self.args.process_index}.pth" if self.args.world_size > 1 else "rng_state.pth"
+    def _rng_file(self, folder: str) -> Path:
+        return Path(folder) / f"random_{self.args.process_index}.pt"
 
     def _seed(self) -> None:
         """Random numbers of this rank's own: equal ones would drop out the same units on every rank."""

@@ -31,9 +31,11 @@ def test_two_ranks_of_zero2_resume_to_the_bit_and_two_of_ddp_have_the_loss_of_on
     """In one start of torchrun; the other strategies are in the slow tests."""
     broken = tiny.make_table(tmp_path / "broken.parquet", broken=(3, 7))
     runs = Runs(tmp_path, model_folder, table, optimization=CONSTANT)
-    one = runs.add("one")
+    held_out = tiny.make_table(tmp_path / "held-out.parquet", pairs=5, seed=6)
+    watched = {"data": {"held_out": {"table": str(held_out)}}}
+    one = runs.add("one", **watched)
     runs.start()
-    two = runs.add("two")
+    two = runs.add("two", **watched)
     zero = {"model": {"dtype": "bfloat16"}, "parallel": {"strategy": "zero2", "activation_checkpointing": 1}}
     first = runs.add("zero2", **zero)
     resumed = runs.add("zero2-resumed", go_on_from=checkpoint(first, 2), **zero)
@@ -42,6 +44,10 @@ def test_two_ranks_of_zero2_resume_to_the_bit_and_two_of_ddp_have_the_loss_of_on
     assert losses(two) == pytest.approx(losses(one), rel=2e-4)
     assert losses(two)[1] == pytest.approx(losses(one)[1], rel=1e-6)
     assert norms(two)[1] == pytest.approx(norms(one)[1], rel=1e-5)
+    (alone,), (shared,) = (tiny.events(run, "evaluation") for run in (one, two))
+    assert alone["losses"].keys() == shared["losses"].keys() == {"report", "grounding"}
+    for task, values in alone["losses"].items():
+        assert shared["losses"][task] == pytest.approx(values, rel=1e-3)
     assert_repeated(first, resumed)
     assert losses(first) == pytest.approx(losses(one), rel=0.05)  # bfloat16
     assert [code_of(refused, rank=rank) for rank in (0, 1)] == [3, 3]
@@ -54,10 +60,12 @@ def test_two_ranks_of_zero2_resume_to_the_bit_and_two_of_ddp_have_the_loss_of_on
 def test_two_ranks_resume_to_the_bit(
     tmp_path: Path, model_folder: Path, table: Path, strategy: str, adapter: dict[str, object] | None
 ) -> None:
+    held_out = tiny.make_table(tmp_path / "held-out.parquet", pairs=5, seed=6)
     runs = Runs(
         tmp_path,
         model_folder,
         table,
+        data={"held_out": {"table": str(held_out)}},
         optimization=CONSTANT,
         model={"dtype": "float32" if strategy == "ddp" else "bfloat16"},
         parallel={"strategy": strategy, "activation_checkpointing": 1},
@@ -67,6 +75,8 @@ def test_two_ranks_resume_to_the_bit(
     resumed = runs.add("resumed", go_on_from=checkpoint(first, 2))
     runs.start(ranks=2)
     assert_repeated(first, resumed)
+    (left,), (right,) = (tiny.events(run, "evaluation") for run in (first, resumed))
+    assert left["losses"] == right["losses"]
 
 
 @pytest.mark.slow

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from transformers import LlavaOnevisionForConditionalGeneration
 
 from tests.finetuning import tiny
@@ -48,6 +49,15 @@ class Done(NamedTuple):
         return self.folder / name
 
 
+def _without_numbers(model: Path, folder: Path) -> Path:
+    """A copy of the model that can only say NaN."""
+    shutil.copytree(model, folder)
+    weights = load_file(folder / "model.safetensors")
+    weights["model.image_newline"].fill_(float("nan"))
+    save_file(weights, folder / "model.safetensors", {"format": "pt"})
+    return folder
+
+
 @pytest.fixture(scope="module")
 def done(tmp_path_factory: pytest.TempPathFactory, model_folder: Path, table: Path, tables: Tables) -> Done:
     """All runs of this module, in one process."""
@@ -72,6 +82,10 @@ def done(tmp_path_factory: pytest.TempPathFactory, model_folder: Path, table: Pa
     runs.add("other-batch-allowed", optimization=more, resume=allowed, go_on_from=checkpoint(whole, 2))
     runs.add("broken", table=tables.broken)
     runs.add("broken-allowed", table=tables.broken, data={"unreadable_share": 0.2})
+    runs.add("recomputed", parallel={"activation_checkpointing": 1})
+    runs.add("bfloat16", model={"dtype": "bfloat16"}, parallel={"activation_checkpointing": 1})
+    runs.add("no-model", model={"path": str(folder)})
+    runs.add("no-number", model={"path": str(_without_numbers(model_folder, folder / "model"))})
     stopped = runs.add("stopped", checkpoints={"every_steps": 100})
     (stopped / "stop").touch()
     output = runs.start()
@@ -115,6 +129,30 @@ def test_how_a_global_batch_is_cut_and_loaded_changes_no_loss(done: Done, name: 
     assert losses(done[name]) == pytest.approx(losses(done["whole"]), rel=2e-4)
     assert losses(done[name])[1] == pytest.approx(losses(done["whole"])[1], rel=1e-6)
     assert norms(done[name])[1] == pytest.approx(norms(done["whole"])[1], rel=1e-5)
+
+
+def test_computing_activations_again_changes_no_bit(done: Done) -> None:
+    assert losses(done["recomputed"]) == losses(done["whole"])
+
+
+def test_bfloat16_without_zero_learns_as_float32_does(done: Done) -> None:
+    """Its float32 weights take small steps in; the forward pass is rounded."""
+    assert losses(done["bfloat16"]) == pytest.approx(losses(done["whole"]), rel=0.02)
+
+
+def test_a_model_that_is_none_ends_the_run_with_a_hint(done: Done) -> None:
+    assert code_of(done["no-model"]) == 3
+    (ended,) = tiny.events(done["no-model"], "ended")
+    assert (ended["status"], ended["step"]) == ("failed", 0)
+    assert "convert" in ended["hint"]
+
+
+def test_a_loss_that_is_no_number_ends_the_run(done: Done) -> None:
+    assert code_of(done["no-number"]) == 3
+    (step,) = tiny.events(done["no-number"], "step")
+    assert step["loss"] is None
+    assert "step 1 is nan" in tiny.events(done["no-number"], "ended")[0]["message"]
+    assert not (done["no-number"] / "checkpoints").exists()
 
 
 def test_workers_change_no_bit(done: Done) -> None:
