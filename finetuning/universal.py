@@ -67,10 +67,13 @@ def ready(path: Path) -> Path | None:
 
 
 def restore_groups(optimizer: Any, path: Path) -> None:
-    """Give each parameter group its own learning rate, weight decay and betas back, after DeepSpeed has loaded.
+    """Mend, after DeepSpeed 0.19 has loaded it, what loading a universal checkpoint does wrong under ZeRO-3.
 
-    `optimizer` is the engine's, `path` the checkpoint folder. ZeRO-3 of DeepSpeed 0.19 gives all groups those of the
-    first one. CheckpointError where there is no universal form, or its groups are not those of the optimizer.
+    All parameter groups get the learning rate, weight decay and betas of the first one: each gets its own back. And
+    all share one tensor that counts Adam's steps, so that it would run ahead: each gets a count of its own.
+
+    `optimizer` is the engine's, `path` the checkpoint folder. CheckpointError where there is no universal form, or its
+    groups are not those of the optimizer.
     """
     import torch
 
@@ -86,6 +89,9 @@ def restore_groups(optimizer: Any, path: Path) -> None:
         )
     for group, before in zip(optimizer.param_groups, saved, strict=True):
         group.update({name: value for name, value in before.items() if name != "params"})
+    for state in optimizer.optimizer.state.values():
+        if torch.is_tensor(state.get("step")):
+            state["step"] = state["step"].clone()
 
 
 def _make(path: Path, workers: int) -> None:

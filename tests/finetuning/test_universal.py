@@ -1,6 +1,5 @@
 """Real DeepSpeed shards on two gloo ranks: resumed by as many ranks, by one, and by two again."""
 
-import json
 import os
 import shutil
 import subprocess
@@ -26,7 +25,8 @@ def _train(folder: Path, stage: int, ranks: int, first: int, last: int, *more: s
         [sys.executable, *launch, *program], env=environment, capture_output=True, text=True, check=False
     )
     assert result.returncode == 0, result.stderr[-3000:]
-    return dict(json.loads(line) for line in result.stdout.splitlines() if line[:1] == "[" and line[1:2].isdigit())
+    steps = (line.split() for line in result.stdout.splitlines() if line.startswith("step "))
+    return {int(step): float(loss) for _word, step, loss in steps}
 
 
 @pytest.mark.slow

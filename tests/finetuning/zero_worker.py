@@ -2,13 +2,12 @@
 
     torchrun ... zero_worker.py FOLDER STAGE FIRST_STEP LAST_STEP [universal]
 
-Prints one line of JSON a step: [step, loss]. Saves after the last step; a first step above 1 resumes, with `universal`
+Prints one line a step: `step 3 1.2345`. Saves after the last step; a first step above 1 resumes, with `universal`
 through the universal form also where the number of ranks is the same.
 """
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
 from typing import Any
@@ -88,7 +87,7 @@ def main() -> None:
     for step in range(first, last + 1):
         loss = _step(engine, step)
         if rank == 0:
-            print(json.dumps([step, loss]), flush=True)
+            print("step", step, repr(loss), flush=True)
     facts = Facts(last, last * GLOBAL_BATCH, 0.0, world, GLOBAL_BATCH // world, 1, GLOBAL_BATCH, 0, "d", "m", strategy)
     save(
         folder,
