@@ -18,6 +18,8 @@ _VISION = {"hidden_size": 768, "intermediate_size": 3072, "num_hidden_layers": 1
 _GIB = 2**30
 _OVERHEAD_GIB = 3.0
 """CUDA context, NCCL buffers, cuBLAS workspace."""
+_LIVE = 1_000_000_000
+"""Weights that ZeRO-3 holds gathered at once (stage3_max_live_parameters)."""
 _INSIDE = 34
 """Bytes that one decoder layer keeps per token and unit of width, 16 bit, no stored attention scores
 (Korthikanti et al. 2022, section 4.1)."""
@@ -112,9 +114,11 @@ def _states(settings: Mapping[str, Any], total: int, moving: int, world: int) ->
         return frozen + moving * 16, 0.0
     if strategy == "zero2":
         return frozen + moving * (2 + 14 / world), 0.0
+    live = 2 * min(total, _LIVE)
     if strategy == "zero3":
-        return (still * 2 + moving * 16) / world, 0.0
-    return moving * 2 / world, (still * 2 + moving * 16) / world
+        return (still * 2 + moving * 16) / world + live, 0.0
+    # What is live as weights is live as gradients on the way back.
+    return 2 * live, (still * 2 + moving * 16) / world
 
 
 def _activations(config: Mapping[str, Any], settings: Mapping[str, Any], longest: int, most_tiles: int) -> float:
