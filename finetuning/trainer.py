@@ -157,7 +157,7 @@ class LlavaTrainer(Trainer):
 
     # --- optimizer
 
-    def create_optimizer(self, model: nn.Module | None = None) -> torch.optim.Optimizer:
+    def create_optimizer(self, model: nn.Module | None = None) -> Any:
         """AdamW over the parameter groups."""
         if self.optimizer is None:
             groups = parameter_groups(
@@ -173,8 +173,7 @@ class LlavaTrainer(Trainer):
                 eps=self.args.adam_epsilon,
                 fused=self.args.device.type == "cuda" or None,
             )
-        made: torch.optim.Optimizer = self.optimizer
-        return made
+        return self.optimizer
 
     def learning_rates(self) -> dict[str, float]:
         """The rate of each group, by its name."""

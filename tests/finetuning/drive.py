@@ -1,9 +1,9 @@
 """Runs the training program on several manifests one after another in one process: importing torch takes seconds.
 
-    [torchrun --nproc-per-node 2] tests/finetuning/drive.py [--no-exit] MANIFEST...
+    [torchrun --nproc-per-node 2] tests/finetuning/drive.py MANIFEST...
 
-Between two runs, the RUN folder of the next may name another run to go on from: RUN/continue holds the path of a
-checkpoint, which is copied to RUN/checkpoints. The exit codes are written to RUN/exit.
+A run may go on from a checkpoint of one before it: RUN/continue holds its path, and it is copied to RUN/checkpoints.
+The exit code of each rank is written to RUN/exitRANK.
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ def run(manifest: Path) -> None:
         traceback.print_exc()
         code = 1
     gc.collect()  # ZeRO-3 counts as on while its arguments live
+    gc.freeze()  # what is left are modules, which each later collection would look through again
     (manifest.parent / f"exit{rank}").write_text(str(code))
 
 
