@@ -35,6 +35,7 @@ def shards(request: pytest.FixtureRequest, converted: Path, tmp_path_factory: py
 
 @pytest.mark.slow
 def test_shards_become_the_trained_model(shards: Path, converted: Path, tmp_path: Path) -> None:
+    from deepspeed.utils.zero_to_fp32 import get_fp32_state_dict_from_zero_checkpoint
     from safetensors.torch import load_file
 
     made = run_convert(shards, tmp_path / "out", tokenizer=ORIGINAL, verify=True)
@@ -48,6 +49,8 @@ def test_shards_become_the_trained_model(shards: Path, converted: Path, tmp_path
     assert len(changed) > 50
     full = tensors_of(run_convert(shards, tmp_path / "full", tokenizer=ORIGINAL, dtype="float32").output)
     assert all(torch.equal(full[name].to(torch.bfloat16), value) for name, value in ours.items())
+    theirs = get_fp32_state_dict_from_zero_checkpoint(str(shards))
+    assert all(torch.equal(full[name], theirs[source_name(name, "native")].float()) for name in full)
     same = tensors_of(run_convert(shards / "global_step2", tmp_path / "same", tokenizer=ORIGINAL).output)
     assert all(torch.equal(same[name], value) for name, value in ours.items())
 

@@ -117,7 +117,7 @@ def open_weights(folder: Path) -> Checkpoint:
         tensors = _read_files(folder, files)
         form = "safetensors" if files[0].suffix == ".safetensors" else "torch"
     elif has_shards(folder):
-        from radvlm_cli.weights.pickled import read_zero_shards
+        from radvlm_cli.weights.zero import read_zero_shards
 
         tensors, form = read_zero_shards(folder), "DeepSpeed"
     else:

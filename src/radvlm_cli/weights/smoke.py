@@ -66,12 +66,18 @@ def _generate(folder: Path, device: str) -> Answer:
     inputs["image_sizes"] = inputs["image_sizes"].long()
     with torch.inference_mode():
         ids = _prompt(tokenizer, model, inputs).to(device)
-        logits = model(input_ids=ids, **inputs, logits_to_keep=1).logits
-        if not bool(logits.isfinite().all()):
-            raise DataError(f"{folder}: the model's answers are not finite numbers.")
-        made = model.generate(input_ids=ids, attention_mask=torch.ones_like(ids), **inputs, max_new_tokens=_TOKENS)
-    text = str(tokenizer.decode(made[0, ids.shape[1] :], skip_special_tokens=True))
-    return Answer(text, f"{made.shape[1] - ids.shape[1]} tokens on {device}")
+        made = model.generate(
+            input_ids=ids,
+            attention_mask=torch.ones_like(ids),
+            **inputs,
+            max_new_tokens=_TOKENS,
+            output_logits=True,
+            return_dict_in_generate=True,
+        )
+    if not all(bool(logits.isfinite().all()) for logits in made.logits):
+        raise DataError(f"{folder}: the model's answers are not finite numbers.")
+    said = made.sequences[0, ids.shape[1] :]
+    return Answer(str(tokenizer.decode(said, skip_special_tokens=True)), f"{len(said)} tokens on {device}")
 
 
 def _prompt(tokenizer: Any, model: Any, inputs: Any) -> torch.Tensor:
