@@ -109,9 +109,7 @@ def test_without_decay_there_are_two_groups(model_folder: Path, table: Path, tmp
     assert [group.name for group in groups] == ["language", "vision"]
 
 
-def test_lora_trains_the_language_model_and_the_projector_only(
-    model_folder: Path, table: Path, tmp_path: Path
-) -> None:
+def test_lora_trains_the_language_model_and_the_projector_only(model_folder: Path, table: Path, tmp_path: Path) -> None:
     model = load_model(manifest_of(tmp_path, model_folder, table, adapter=LORA))
     trains = [name for name, parameter in model.named_parameters() if parameter.requires_grad]
     layers = [name for name in trains if "lora_" in name]
