@@ -45,3 +45,24 @@ def test_the_wheel_makes_and_opens_a_store(installed: Path, tmp_path: Path) -> N
         "with open_store(pathlib.Path('radvlm.db')) as store: print(store.value('SELECT count(*) FROM image'))"
     )
     assert _run(installed, code, tmp_path).strip() == "0"
+
+
+def test_the_wheel_carries_the_training_program_and_runs_it_by_itself(installed: Path, tmp_path: Path) -> None:
+    program = installed / "radvlm_cli" / "programs" / "finetuning"
+    assert (program / "train.py").is_file()
+    assert (program / "deepspeed" / "zero2.json").is_file()
+    assert (program / "slurm" / "train.sh").is_file()
+    code = "from radvlm_cli.training import program, recipe; print(program.program_folder(), *recipe.built_in())"
+    assert _run(installed, code, tmp_path).split() == [
+        str(program),
+        "radvlm-0.5b",
+        "radvlm-7b",
+        "radvlm-7b-lora",
+        "tiny",
+    ]
+    manifest = tmp_path / "manifest.json"
+    manifest.write_text('{"format": 2}')
+    words = [sys.executable, "-P", str(program / "estimate.py"), str(manifest), "--check"]
+    result = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert result.returncode == 3, result.stderr
+    assert "this program reads format 1" in result.stdout

@@ -62,6 +62,13 @@ def load_settings(
     return Settings(home, found["derived_dir"], place)
 
 
+def configured_settings(*, data_dir: Path | None = None, store: Path | None = None) -> Settings | None:
+    """The settings, for a command that can do without a store: None where nothing says where it is."""
+    places = ("data_dir", "store")
+    said = data_dir or store or any(os.environ.get(_KEYS[key]) for key in places) or _read_file().keys() & set(places)
+    return load_settings(data_dir=data_dir, store=store) if said else None
+
+
 def zero_retention_confirmed(option: bool) -> bool:
     """Whether the user confirmed, here or in a setting, that the LLM provider keeps nothing."""
     key, variable = _CONSENT

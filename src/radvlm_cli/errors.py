@@ -4,6 +4,7 @@
     ├── DataError              a dataset file is absent, damaged or not what it should be
     ├── StoreError             the store is missing, ahead of this version, locked, or on a network file system
     ├── ConfigError            a setting, recipe or option does not make sense
+    ├── TrainingError          the training program ended with an error
     └── Interrupted            stopped by Ctrl-C or SIGTERM, work committed (exit code 130)
 
 Anything else that escapes is a bug and keeps its traceback (exit code 1). Only `main.py` turns these into text.
@@ -34,6 +35,10 @@ class StoreError(RadvlmError):
 
 class ConfigError(RadvlmError):
     """A setting, a recipe or a combination of options does not make sense."""
+
+
+class TrainingError(RadvlmError):
+    """The training program ended with an error; what it says of it."""
 
 
 class Interrupted(RadvlmError):

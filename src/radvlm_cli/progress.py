@@ -16,8 +16,8 @@ T = TypeVar("T")
 class Progress(Protocol):
     """Where a stage says what it is doing. All of it goes to stderr."""
 
-    def start(self, task: str, total: int | None = None) -> None:
-        """Begin a task of `total` items (None: unknown)."""
+    def start(self, task: str, total: int | None = None, done: int = 0) -> None:
+        """Begin a task of `total` items (None: unknown), `done` of them done before."""
 
     def advance(self, count: int = 1) -> None:
         """Count items of the current task as finished."""
@@ -35,7 +35,7 @@ class Progress(Protocol):
 class Silent:
     """Progress for nobody: tests, and use as a library."""
 
-    def start(self, task: str, total: int | None = None) -> None: ...
+    def start(self, task: str, total: int | None = None, done: int = 0) -> None: ...
 
     def advance(self, count: int = 1) -> None: ...
 

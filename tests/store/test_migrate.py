@@ -89,6 +89,25 @@ def test_0002_keeps_texts_and_dialogues_and_knows_that_nobody_reviewed_them(tmp_
         assert connection.execute("SELECT count(*) FROM pair_provenance").fetchone() == (0,)
 
 
+def test_0003_keeps_events_and_shows_them_as_steps(tmp_path: Path) -> None:
+    path = tmp_path / "radvlm.db"
+    migrate.upgrade(path, "0002")
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute(
+            "INSERT INTO run (id, command, arguments, config_hash, version, python, host, pid, started_at, "
+            "heartbeat_at, status, resumed) VALUES (1, 'train', '{}', '', '', '', '', 1, '', '', 'done', 0)"
+        )
+        connection.execute(
+            "INSERT INTO event (run_id, file, offset, kind, body) VALUES (1, 'rank0.spool.jsonl', 0, 'step', ?)",
+            ('{"step":3,"loss":0.5}',),
+        )
+    migrate.upgrade(path, "0003")
+    with closing(sqlite3.connect(path)) as connection:
+        assert connection.execute("PRAGMA foreign_key_check").fetchall() == []
+        assert connection.execute("SELECT run_id, step, loss FROM training_step").fetchall() == [(1, 3, 0.5)]
+        assert connection.execute("SELECT count(*) FROM checkpoint").fetchone() == (0,)
+
+
 def test_a_backup_is_never_overwritten(tmp_path: Path) -> None:
     path = tmp_path / "radvlm.db"
     with open_store(path):

@@ -16,6 +16,9 @@ def demo(
     ] = None,
     keep: Annotated[Path, typer.Option("--keep", help="Folder for everything that the demo makes.")] = Path("demo"),
     seed: Annotated[int, typer.Option(help="Another seed gives other phantoms.")] = 0,
+    patients: Annotated[
+        int | None, typer.Option(help="Ordinary patients per source; hundreds of them make enough images to learn from.")
+    ] = None,
 ) -> None:
     """Run the pipeline on phantom data: no key, no download, no GPU.
 
@@ -26,15 +29,16 @@ def demo(
 
       radvlm demo
 
-      radvlm demo --data-only /tmp/phantoms
+      radvlm demo --data-only /tmp/phantoms --patients 300
     """
-    from radvlm_cli.demo.world import write_world
+    from radvlm_cli.demo.world import PATIENTS, write_world
     from radvlm_cli.stages.demo import compare_with_truth, run_commands
 
     world = (data_only or keep / "data").absolute()
     say(f"Phantom datasets, seed {seed}: {world}")
     # Demo texts are written by the commands themselves; --data-only gives a world that has them.
-    manifest = write_world(world, seed=seed, with_generated=bool(data_only))
+    patients = PATIENTS if patients is None else patients
+    manifest = write_world(world, seed=seed, patients=patients, with_generated=bool(data_only))
     if data_only:
         print(world)
         return

@@ -88,12 +88,12 @@ class LiveProgress:
         self._task: TaskID | None = None
         self._clock = _Clock()
 
-    def start(self, task: str, total: int | None = None) -> None:
+    def start(self, task: str, total: int | None = None, done: int = 0) -> None:
         """Begin a task."""
         if self._task is not None:
             self._bar.remove_task(self._task)
-        self._clock = _Clock()
-        self._task = self._bar.add_task(task, total=total, rate="", status="")
+        self._clock = _Clock(done)
+        self._task = self._bar.add_task(task, total=total, completed=done, rate="", status="")
 
     def advance(self, count: int = 1) -> None:
         """Count finished items."""
@@ -125,12 +125,12 @@ class PlainProgress:
         self._said = 0.0
         self._status = ""
 
-    def start(self, task: str, total: int | None = None) -> None:
+    def start(self, task: str, total: int | None = None, done: int = 0) -> None:
         """Begin a task."""
         self._task, self._total, self._status = task, total, ""
-        self._clock = _Clock()
+        self._clock = _Clock(done)
         self._said = time.monotonic()
-        say(task if total is None else f"{task} ({total:,})")
+        say(task if total is None else f"{task} ({total:,}{f', {done:,} done before' if done else ''})")
 
     def advance(self, count: int = 1) -> None:
         """Count finished items."""
@@ -158,21 +158,23 @@ class PlainProgress:
 class _Clock:
     """Items since a start, as a rate and a time left."""
 
-    def __init__(self) -> None:
-        self.count = 0
+    def __init__(self, before: int = 0) -> None:
+        self.count = self._before = before
         self._begun = time.monotonic()
 
     def _per_second(self) -> float:
-        return self.count / max(time.monotonic() - self._begun, 1e-3)
+        return (self.count - self._before) / max(time.monotonic() - self._begun, 1e-3)
 
     def rate(self) -> str:
-        """Items per second."""
+        """Items per second, or seconds per item where they are slow."""
         rate = self._per_second()
+        if 0 < rate < 0.2:
+            return f"{1 / rate:.0f} s each"
         return f"{rate:,.0f}/s" if rate >= 10 else f"{rate:.1f}/s"
 
     def eta(self, total: int | None) -> str:
         """Time left, where the total is known."""
-        if not total or not self.count or self.count >= total:
+        if not total or self.count == self._before or self.count >= total:
             return ""
         left = int((total - self.count) / self._per_second())
         return f", {left // 3600}:{left // 60 % 60:02}:{left % 60:02} left"

@@ -14,17 +14,29 @@ from typing import TYPE_CHECKING, Any
 from radvlm_cli.commands.output import live_progress, say
 from radvlm_cli.config import Settings
 from radvlm_cli.errors import Interrupted
-from radvlm_cli.progress import StopSignal
+from radvlm_cli.progress import Progress, StopSignal
 
 if TYPE_CHECKING:
     from radvlm_cli.store.runs import Run
 
+_STOPPING = "Stopping after the items in hand; once more to stop at once."
+
 
 @contextmanager
 def stage_run(
-    command: str, arguments: Mapping[str, Any], settings: Settings, *, resume: bool, allow_network: bool
+    command: str,
+    arguments: Mapping[str, Any],
+    settings: Settings,
+    *,
+    resume: bool,
+    allow_network: bool,
+    stopping: str = _STOPPING,
+    **choice: Any,
 ) -> Iterator[Run]:
-    """Open the store and a run; the first Ctrl-C stops after the items in hand, the second at once."""
+    """Open the store and a run; the first Ctrl-C stops after the items in hand, the second at once.
+
+    `stopping` is what is said then; `choice` is passed on to open_run.
+    """
     from radvlm_cli.store.engine import open_store
     from radvlm_cli.store.runs import open_run
 
@@ -33,23 +45,42 @@ def stage_run(
     stop = StopSignal()
     try:
         with (
-            _listening(stop),
+            _listening(stop, stopping),
             live_progress() as progress,
             open_store(settings.store, allow_network=allow_network) as store,
-            open_run(store, command, arguments, resume=resume, progress=progress, stop=stop) as run,
+            open_run(store, command, arguments, resume=resume, progress=progress, stop=stop, **choice) as run,
         ):
             yield run
-    except (Interrupted, KeyboardInterrupt) as error:
+    except Interrupted as error:
+        raise Interrupted(error.message, error.hint or resume_command()) from error
+    except KeyboardInterrupt as error:
         raise Interrupted("Stopped; everything finished so far is kept.", resume_command()) from error
 
 
 @contextmanager
-def _listening(stop: StopSignal) -> Iterator[None]:
+def unrecorded() -> Iterator[tuple[Progress, StopSignal]]:
+    """Progress and signals around a stage that is kept in no store."""
+    stop = StopSignal()
+    with _listening(stop, "Stopping; once more to stop at once."), live_progress() as progress:
+        yield progress, stop
+
+
+@contextmanager
+def all_or_nothing() -> Iterator[None]:
+    """Around a stage that begins anew when it is run again: Ctrl-C says so, with the same command."""
+    try:
+        yield
+    except (Interrupted, KeyboardInterrupt) as error:
+        raise Interrupted("Stopped; nothing was left behind.", shlex.join(["radvlm", *sys.argv[1:]])) from error
+
+
+@contextmanager
+def _listening(stop: StopSignal, stopping: str = _STOPPING) -> Iterator[None]:
     def on_signal(_number: int, _frame: FrameType | None) -> None:
         if stop.requested:
             raise KeyboardInterrupt
         stop.requested = True
-        say("Stopping after the items in hand; once more to stop at once.")
+        say(stopping)
 
     before = {number: signal.signal(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
     try:

@@ -10,8 +10,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from radvlm_cli.documents import load_yaml
 from radvlm_cli.errors import ConfigError
 
 BUILT_IN = ("radvlm", "evaluation")
@@ -77,7 +76,7 @@ def load_recipe(name: str) -> Recipe:
 
 def parse_recipe(text: str, where: str) -> Recipe:
     """Parse the YAML of a recipe; `where` is what messages call it."""
-    checked = _mapping(_load(text, where), where, Recipe)
+    checked = _mapping(load_yaml(text, where), where, Recipe)
     entries = checked.get("components")
     if not isinstance(entries, list) or not entries:
         raise ConfigError(f"{where}: `components` must be a list with at least one entry.")
@@ -92,27 +91,6 @@ def parse_recipe(text: str, where: str) -> Recipe:
         _whole(checked.get("seed", 0), f"{where}: seed", least=0),
         components,
     )
-
-
-class _Loader(yaml.SafeLoader):
-    """Safe YAML in which a key given twice is a mistake, not a silent choice of the second."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        seen = set()
-        for key, _value in node.value:
-            if key.value in seen:
-                raise yaml.constructor.ConstructorError(None, None, f"{key.value!r} is given twice", key.start_mark)
-            seen.add(str(key.value))
-        return super().construct_mapping(node, deep)
-
-
-def _load(text: str, where: str) -> Any:
-    try:
-        return yaml.load(text, _Loader)
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        mark = getattr(error, "problem_mark", None)
-        place = f" at line {mark.line + 1}, column {mark.column + 1}" if mark else ""
-        raise ConfigError(f"{where} is not valid YAML{place}: {getattr(error, 'problem', error)}.") from error
 
 
 def _component(entry: Any, where: str) -> Component:

@@ -9,8 +9,8 @@ import shutil
 import socket
 import subprocess
 import threading
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -35,6 +35,8 @@ class Run:
         self.progress = progress
         self.stop = stop
         self.failed_items = 0
+        self.left_to: str | None = None
+        """Who does the rest, e.g. a SLURM job, where the run is not done when its command ends well."""
 
     def tally(self, subject: str, counts: Mapping[str, int]) -> None:
         """Store counts that will be printed; the same subject and name again replaces."""
@@ -56,28 +58,51 @@ def open_run(
     resume: bool = False,
     progress: Progress | None = None,
     stop: StopSignal | None = None,
+    side_by_side: bool = False,
+    run_id: int | None = None,
+    may_change: Collection[str] = (),
 ) -> Iterator[Run]:
     """Record a run around the body: running, then done, partial, failed or interrupted, with the reason.
 
     `resume` goes on with the record of the last run of this command that did not finish, and refuses (ConfigError,
-    naming what changed) if the arguments are not the same. One run of a command at a time per store (StoreError).
+    naming what changed) if the arguments are not the same, those in `may_change` aside. One run of a command at a time
+    per store (StoreError); `side_by_side`: any number of runs, but one process at a time for each. `run_id` names the
+    unfinished run to resume, instead of the last.
     """
     options: dict[str, Any] = json.loads(canonical_json(dict(arguments)))
-    with stage_lock(store.path, command):
-        mark_dead_runs(store, locked=command)
-        run_id = _resume(store, command, options) if resume else None
-        run_id = run_id or _insert(store, command, options)
-        run = Run(store, run_id, progress or Silent(), stop or StopSignal())
-        with _heartbeat(store, run_id):
-            try:
-                yield run
-            except (Interrupted, KeyboardInterrupt) as error:
-                _finish(store, run_id, "interrupted", str(error) or "stopped at once")
-                raise
-            except BaseException as error:
-                _finish(store, run_id, "failed", _message(error))
-                raise
-        _finish(store, run_id, "partial" if run.failed_items else "done", None)
+    with ExitStack() as locks:
+        if not side_by_side:
+            locks.enter_context(stage_lock(store.path, command))
+        mark_dead_runs(store, locked=None if side_by_side else command)
+        chosen = (run_id or last_unfinished(store, command)) if resume else None
+        if side_by_side and chosen is not None:
+            locks.enter_context(stage_lock(store.path, f"{command}-{chosen}"))
+        if chosen is not None:
+            _resume(store, command, chosen, options, may_change)
+        else:
+            chosen = _insert(store, command, options)
+            if side_by_side:
+                locks.enter_context(stage_lock(store.path, f"{command}-{chosen}"))
+        run = Run(store, chosen, progress or Silent(), stop or StopSignal())
+        with _recorded(run):
+            yield run
+
+
+@contextmanager
+def _recorded(run: Run) -> Iterator[None]:
+    with _heartbeat(run.store, run.id):
+        try:
+            yield
+        except (Interrupted, KeyboardInterrupt) as error:
+            _finish(run.store, run.id, "interrupted", str(error) or "stopped at once")
+            raise
+        except BaseException as error:
+            _finish(run.store, run.id, "failed", _message(error))
+            raise
+    if run.left_to is not None:
+        _finish(run.store, run.id, "interrupted", run.left_to)
+    else:
+        _finish(run.store, run.id, "partial" if run.failed_items else "done", None)
 
 
 def mark_dead_runs(store: Store, *, locked: str | None = None) -> int:
@@ -110,20 +135,23 @@ def _alive(pid: int) -> bool:
     return True
 
 
-def _resume(store: Store, command: str, arguments: dict[str, Any]) -> int | None:
-    row = next(
-        store.rows(
-            "SELECT id, arguments FROM run WHERE command = ? AND status IN ('interrupted','failed') "
-            "AND id > coalesce((SELECT max(id) FROM run WHERE command = ? AND status IN ('done','partial')), 0) "
-            "ORDER BY id DESC LIMIT 1",
-            (command, command),
-        ),
-        None,
+def last_unfinished(store: Store, command: str) -> int | None:
+    """The last run of `command` that did not finish and that none which did has followed."""
+    found = store.value(
+        "SELECT id FROM run WHERE command = ? AND status IN ('interrupted','failed') "
+        "AND id > coalesce((SELECT max(id) FROM run WHERE command = ? AND status IN ('done','partial')), 0) "
+        "ORDER BY id DESC LIMIT 1",
+        (command, command),
     )
-    if row is None:
-        return None
-    run_id, before = row[0], json.loads(row[1])
-    changed = sorted(name for name in {*before, *arguments} if before.get(name) != arguments.get(name))
+    return None if found is None else int(found)
+
+
+def _resume(
+    store: Store, command: str, run_id: int, arguments: dict[str, Any], may_change: Collection[str] = ()
+) -> None:
+    before = json.loads(store.value("SELECT arguments FROM run WHERE id = ?", (run_id,)))
+    names = {*before, *arguments} - set(may_change)
+    changed = sorted(name for name in names if before.get(name) != arguments.get(name))
     if changed:
         listed = "; ".join(f"{n}: was {before.get(n)!r}, now {arguments.get(n)!r}" for n in changed)
         raise ConfigError(
@@ -133,10 +161,17 @@ def _resume(store: Store, command: str, arguments: dict[str, Any]) -> int | None
     with store.write() as connection:
         connection.exec_driver_sql(
             "UPDATE run SET status='running', message=NULL, ended_at=NULL, resumed=resumed+1, host=?, pid=?, "
-            "heartbeat_at=?, version=? WHERE id=?",
-            (socket.gethostname(), os.getpid(), _now(), __version__, run_id),
+            "heartbeat_at=?, version=?, arguments=?, config_hash=? WHERE id=?",
+            (
+                socket.gethostname(),
+                os.getpid(),
+                _now(),
+                __version__,
+                canonical_json(arguments),
+                content_hash({"command": command, "arguments": arguments}),
+                run_id,
+            ),
         )
-    return int(run_id)
 
 
 def _insert(store: Store, command: str, arguments: dict[str, Any]) -> int:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,6 +19,8 @@ from radvlm_cli.store.bulk import execute_many
 from radvlm_cli.store.engine import Store
 
 SUFFIX = ".spool.jsonl"
+_AT_ONCE = 5000
+"""Lines per transaction."""
 
 
 class SpoolWriter:
@@ -55,38 +59,63 @@ def take_in(store: Store, run_id: int, folder: Path) -> Taken:
         start = offsets.get(path.name, 0)
         if path.stat().st_size < start:
             raise StoreError(f"The spool {path} is shorter than what was read from it: it was replaced or cut.")
-        rows, bad, end = _read_lines(path, start)
-        damaged += bad
-        if end == start:
-            continue
-        with store.write() as connection:
-            events += execute_many(
-                connection,
-                "INSERT OR IGNORE INTO event (run_id, file, offset, kind, body) VALUES (?, ?, ?, ?, ?)",
-                [(run_id, path.name, *row) for row in rows],
-            )
-            connection.exec_driver_sql(
-                "INSERT INTO spool (run_id, file, offset) VALUES (?, ?, ?) "
-                "ON CONFLICT (run_id, file) DO UPDATE SET offset = excluded.offset",
-                (run_id, path.name, end),
-            )
+        for rows, bad, end in _read_lines(path, start):
+            damaged += bad
+            with store.write() as connection:
+                events += execute_many(
+                    connection,
+                    "INSERT OR IGNORE INTO event (run_id, file, offset, kind, body) VALUES (?, ?, ?, ?, ?)",
+                    [(run_id, path.name, *row) for row in rows],
+                )
+                connection.exec_driver_sql(
+                    "INSERT INTO spool (run_id, file, offset) VALUES (?, ?, ?) "
+                    "ON CONFLICT (run_id, file) DO UPDATE SET offset = excluded.offset",
+                    (run_id, path.name, end),
+                )
     return Taken(events, damaged)
 
 
-def _read_lines(path: Path, start: int) -> tuple[list[tuple[int, str, str]], int, int]:
-    """Whole lines from byte `start` on as (offset, kind, body), how many were damaged, and where they end."""
-    rows: list[tuple[int, str, str]] = []
-    damaged, position = 0, start
+def _read_lines(path: Path, start: int) -> Iterator[tuple[list[tuple[int, str, str]], int, int]]:
+    """Whole lines from byte `start` on, some thousand at a time: (offset, kind, body), how many were damaged, and
+    where they end. A torn last line is left for the next look."""
+    position = start
     with path.open("rb") as stream:
         stream.seek(start)
-        for line in stream:
-            if not line.endswith(b"\n"):
-                break
-            if line.strip():
-                try:
-                    event = json.loads(line)
-                    rows.append((position, event.pop("kind"), canonical_json(event)))
-                except (ValueError, KeyError, AttributeError, TypeError):
-                    damaged += 1
-            position += len(line)
-    return rows, damaged, position
+        while lines := list(islice(stream, _AT_ONCE)):
+            rows: list[tuple[int, str, str]] = []
+            damaged, before = 0, position
+            for line in lines:
+                if not line.endswith(b"\n"):
+                    break
+                if line.strip():
+                    try:
+                        event = json.loads(line)
+                        rows.append((position, event.pop("kind"), canonical_json(event)))
+                    except (ValueError, KeyError, AttributeError, TypeError):
+                        damaged += 1
+                position += len(line)
+            if position > before:
+                yield rows, damaged, position
+            if not lines[-1].endswith(b"\n"):
+                return
+
+
+class Tail:
+    """Reads a run's events from the store as they come in, each once, file by file."""
+
+    def __init__(self, store: Store, run_id: int, folder: Path) -> None:
+        """Begin after what the spools in `folder` hold now."""
+        self._store, self._run_id = store, run_id
+        self._next = {path.name: path.stat().st_size for path in folder.glob(f"*{SUFFIX}")}
+
+    def new(self) -> Iterator[tuple[str, str, dict[str, Any]]]:
+        """File, kind and body of each event since the last call."""
+        files = [file for (file,) in self._store.rows("SELECT file FROM spool WHERE run_id = ?", (self._run_id,))]
+        for file in sorted(files):
+            found = self._store.rows(
+                "SELECT offset, kind, body FROM event WHERE run_id = ? AND file = ? AND offset >= ? ORDER BY offset",
+                (self._run_id, file, self._next.get(file, 0)),
+            )
+            for offset, kind, body in found:
+                self._next[file] = offset + 1
+                yield file, kind, json.loads(body)

@@ -416,6 +416,35 @@ class Leak(SQLModel, table=True):
     )
 
 
+class Training(SQLModel, table=True):
+    """What a run of `train` works on, and where: one row beside its row in `run`."""
+
+    run_id: int = Field(primary_key=True, foreign_key="run.id", description="The run.")
+    folder: str = _text("The run's own folder: manifest, spools, log, checkpoints.")
+    recipe: str = _text("Recipe, as the user named it.")
+    model: str = _text("Folder of the model that training starts from.")
+    dataset_id: int | None = _text(
+        "The dataset, where this store knows it.", default=None, foreign_key="dataset.id", ondelete="SET NULL"
+    )
+    data_sha256: str = _text("Of the dataset's Parquet file.")
+    pairs: int = _text("Pairs in that file.")
+    job_id: str | None = _text("SLURM job that trains, if it was submitted.", default=None)
+    __table_args__ = (_WITHOUT_ROWID,)
+
+
+class Checkpoint(SQLModel, table=True):
+    """A checkpoint of a run. The disk is the truth: a row is brought in line with it whenever `train` looks."""
+
+    run_id: int = Field(primary_key=True, foreign_key="run.id", description="The run.")
+    step: int = Field(primary_key=True, description="Optimizer steps done.")
+    consumed_samples: int = _text("Samples that went into it.")
+    path: str = _text("Absolute path of its folder.")
+    bytes: int = _text("Size of its files.")
+    status: str = _text("complete, or removed from the disk.")
+    saved_at: str = _text("When it was complete.")
+    __table_args__ = (CheckConstraint("status IN ('complete','removed')", name="status"), _WITHOUT_ROWID)
+
+
 class Spool(SQLModel, table=True):
     """How far a worker's spool file has been taken in."""
 
@@ -433,7 +462,8 @@ class Event(SQLModel, table=True):
     offset: int = Field(primary_key=True, description="Byte offset of the line; a line read twice is one row.")
     kind: str = _text("What it tells, e.g. `step`.")
     body: str = _text("JSON object.")
-    __table_args__ = (_WITHOUT_ROWID,)
+    # The views on training look for later starts by it, and say so: SQLite would rather walk all later events.
+    __table_args__ = (Index(None, "run_id", "kind", "file", "offset"), _WITHOUT_ROWID)
 
 
 VIEWS: dict[str, tuple[str, str]] = {
@@ -506,6 +536,39 @@ VIEWS: dict[str, tuple[str, str]] = {
         "AND grounding.ordinal = iif(component.task = 'region-grounding', 0, pair.grounding) "
         "LEFT JOIN conversation ON conversation.id = pair.conversation_id "
         "LEFT JOIN artifact AS conversation_file ON conversation_file.id = conversation.artifact_id",
+    ),
+    "training_step": (
+        "One row per run and optimizer step; steps that a resume did again count once, as they were done last.",
+        "SELECT event.run_id, json_extract(event.body, '$.step') AS step, json_extract(event.body, "
+        "'$.consumed_samples') AS consumed_samples, json_extract(event.body, '$.loss') AS loss, "
+        "json_extract(event.body, '$.learning_rates.language') AS learning_rate, json_extract(event.body, "
+        "'$.learning_rates.vision') AS vision_learning_rate, json_extract(event.body, '$.gradient_norm') AS "
+        "gradient_norm, json_extract(event.body, '$.tokens') AS tokens, json_extract(event.body, '$.samples') AS "
+        "samples, json_extract(event.body, '$.step_s') AS step_s, json_extract(event.body, '$.tokens_per_s') AS "
+        "tokens_per_s, json_extract(event.body, '$.samples_per_s') AS samples_per_s, json_extract(event.body, "
+        "'$.mfu') AS mfu, json_extract(event.body, '$.memory_gib') AS memory_gib, json_extract(event.body, "
+        "'$.data_wait_s') AS data_wait_s, json_extract(event.body, '$.at') AS at FROM event WHERE event.kind = "
+        "'step' "
+        "AND NOT EXISTS (SELECT 1 FROM event AS later INDEXED BY ix_event_run_id_kind_file_offset "
+        "WHERE later.run_id = event.run_id AND later.kind = 'started' "
+        "AND later.file = event.file AND later.offset > event.offset "
+        "AND coalesce(json_extract(later.body, '$.resumed_from'), 0) < json_extract(event.body, '$.step'))",
+    ),
+    "training_evaluation": (
+        "Loss on held-out pairs, per run, step and task.",
+        "SELECT event.run_id, json_extract(event.body, '$.step') AS step, json_each.key AS task, "
+        "json_extract(json_each.value, '$.loss') AS loss, json_extract(json_each.value, '$.samples') AS samples, "
+        "json_extract(json_each.value, '$.tokens') AS tokens, json_extract(event.body, '$.at') AS at FROM event, "
+        "json_each(event.body, '$.losses') WHERE event.kind = 'evaluation' "
+        "AND NOT EXISTS (SELECT 1 FROM event AS later INDEXED BY ix_event_run_id_kind_file_offset "
+        "WHERE later.run_id = event.run_id AND later.kind = 'started' "
+        "AND later.file = event.file AND later.offset > event.offset "
+        "AND coalesce(json_extract(later.body, '$.resumed_from'), 0) < json_extract(event.body, '$.step'))",
+    ),
+    "dropped_pair": (
+        "Pairs that a training run left out, and why.",
+        "SELECT event.run_id, json_extract(event.body, '$.pair_id') AS pair_id, json_extract(event.body, "
+        "'$.reason') AS reason FROM event WHERE event.kind = 'dropped' GROUP BY 1, 2",
     ),
 }
 """Views with stable names: name -> (what it shows, SELECT). A migration creates each as it stood at the time."""

@@ -1,0 +1,1 @@
+"""The training program: reads one JSON manifest, imports nothing of radvlm_cli."""

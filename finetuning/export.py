@@ -1,0 +1,67 @@
+"""The trained model as a folder of its own, RUN/final: complete or absent, like a checkpoint."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from finetuning.checkpoints import sync_tree
+from finetuning.manifest import Manifest
+from finetuning.model import DTYPES
+from finetuning.places import Place
+from finetuning.restoring import is_adapted, save_weights
+from finetuning.trainer import LlavaTrainer
+
+COMPANIONS = (
+    "tokenizer*.json",
+    "vocab.json",
+    "merges.txt",
+    "added_tokens.json",
+    "special_tokens_map.json",
+    "*processor_config.json",
+    "generation_config.json",
+    "chat_template.*",
+)
+"""What lies beside the weights and training does not change."""
+
+
+def export(trainer: LlavaTrainer, manifest: Manifest, place: Place) -> Path:
+    """Write the weights (with an adapter: the adapter alone) under their native names; called by all ranks."""
+    folder = manifest.run.folder
+    target, staging, replaced = folder / "final", folder / ".staging-final", folder / ".replaced-final"
+    weights = _gathered(trainer)
+    if place.rank == 0:
+        for stale in (staging, replaced):
+            shutil.rmtree(stale, ignore_errors=True)
+        dtype = DTYPES[manifest.model.dtype]
+        if not is_adapted(trainer.model):
+            weights = {name: tensor.to(dtype) for name, tensor in (weights or trainer.model.state_dict()).items()}
+            trainer.model.config.dtype = dtype
+        save_weights(trainer.model, staging, weights=weights)
+        for pattern in COMPANIONS:
+            for file in manifest.model.path.glob(pattern):
+                shutil.copy2(file, staging / file.name)
+        sync_tree(staging)
+        if target.exists():
+            target.rename(replaced)
+        staging.rename(target)
+        sync_tree(folder, below=False)
+        shutil.rmtree(replaced, ignore_errors=True)
+    place.barrier()
+    return target
+
+
+def _gathered(trainer: LlavaTrainer) -> dict[str, Tensor] | None:
+    """The weights from all ranks where they are in shards, else None; only rank 0 gets them."""
+    if not trainer.is_deepspeed_enabled:
+        return None
+    engine: Any = trainer.deepspeed
+    if engine.zero_optimization_partition_weights():
+        gathered: dict[str, Tensor] = engine._zero3_consolidated_16bit_state_dict(
+            exclude_frozen_parameters=is_adapted(trainer.model)
+        )
+        return gathered
+    return None
