@@ -6,12 +6,13 @@ import hashlib
 import json
 import platform
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 from finetuning.errors import CheckpointError
+from finetuning.manifest import Manifest
 
 HEAD = 1 << 20
 PACKAGES = ("torch", "transformers", "accelerate", "deepspeed", "peft")
@@ -33,6 +34,8 @@ class Facts:
     model: str
     """Fingerprint of the model that training began from, and of its adapter: see `model_fingerprint`."""
     strategy: str
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    """What else of the manifest decides the result, flat: `optimization.learning_rate`, `loss.norm`, ..."""
     versions: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -43,6 +46,9 @@ _WHAT = {
     "seed": ("seed", "another seed, that is another order of the data"),
     "strategy": ("strategy", "another strategy, whose files cannot be loaded here"),
 }
+_FACTS_OF_THEIR_OWN = ("global_batch", "micro_batch", "seed")
+_LENGTH = ("optimization.epochs", "optimization.max_steps")
+"""A longer or shorter run is still the same training."""
 ALLOWABLE = ("data", "global_batch")
 """Changes that still make sense when the user says so; the others would give a training that is neither of the two."""
 
@@ -64,10 +70,28 @@ def refuse_changes(was: Facts, now: Facts, allowed: Collection[str] = ()) -> lis
             hint = "Start a new run" + (f', or allow it: "{name}" in resume.allow_changed' if name in ALLOWABLE else "")
             raise CheckpointError(f"{change}.", f"{hint}.")
         remarks.append(f"{change} (allowed).")
+    for name in sorted({*was.settings, *now.settings}):
+        before, after = was.settings.get(name), now.settings.get(name)
+        if before == after:
+            continue
+        change = f"{checkpoint} was made with {name} = {before}, now {after}"
+        if name not in _LENGTH:
+            raise CheckpointError(f"{change}.", "Go on with the settings that it had, or start a new run.")
+        remarks.append(f"{change}: the learning rate follows another schedule from here on.")
     for package, installed in now.versions.items():
         if was.versions.get(package, installed) != installed:
             remarks.append(f"{checkpoint} was made with {package} {was.versions[package]}, now {installed}.")
     return remarks
+
+
+def settings_of(manifest: Manifest) -> dict[str, Any]:
+    """The settings that a resume may not change, flat, as JSON keeps them; those of Facts' own fields are left out."""
+    optimization = {k: v for k, v in asdict(manifest.optimization).items() if k not in _FACTS_OF_THEIR_OWN}
+    data = {"max_length": manifest.data.max_length, "max_image_side": manifest.data.max_image_side}
+    parts = {"optimization": optimization, "loss": asdict(manifest.loss), "data": data}
+    flat = {f"{part}.{name}": value for part, values in parts.items() for name, value in values.items()}
+    kept: dict[str, Any] = json.loads(json.dumps(flat | {"packing.tokens": manifest.packing.tokens}))
+    return kept
 
 
 def model_fingerprint(folder: Path, adapter: Mapping[str, Any] | None = None) -> str:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -64,8 +64,11 @@ class TrainingData:
                 spool.append("dropped", pair_id=self.samples.table.row(row).pair_id, reason=reason)
 
 
-def open_data(manifest: Manifest) -> TrainingData:
-    """Open the table, and leave out what is too long or has no image; TrainingError where nothing is left."""
+def open_data(manifest: Manifest, note: Callable[[str], None]) -> TrainingData:
+    """Open the table, and leave out what is too long or has no image; TrainingError where nothing is left.
+
+    `note` is told of work that may take minutes.
+    """
     data = manifest.data
     samples = _samples(manifest, data.table, data.sha256)
     lengths = lengths_of(
@@ -74,6 +77,7 @@ def open_data(manifest: Manifest) -> TrainingData:
         samples.anyres,
         image_root=data.image_root,
         max_image_side=data.max_image_side,
+        note=note,
     )
     rows, dropped = select(lengths, data.max_length)
     if not len(rows):
@@ -86,7 +90,7 @@ def _samples(manifest: Manifest, table: Path, sha256: str | None) -> Samples:
     data, folder = manifest.data, manifest.model.path
     try:
         tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
-        anyres = Anyres.of_config(json.loads((folder / "config.json").read_text(encoding="utf-8")))
+        anyres = Anyres.of_folder(folder)
         chat = Chat(tokenizer, manifest.loss.mask)
     except Exception as error:
         # The tokenizers package raises plain Exception for a file that it cannot read.

@@ -8,8 +8,10 @@ files: the width and height of the table are those of the original, which conver
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable
+import os
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -31,6 +33,7 @@ _THREADS = 16
 _PROBES = 64
 """Headers that are read again at each start, besides those that could not be read."""
 
+_CORES = "TOKENIZERS_PARALLELISM"
 UNREADABLE = "the image file is missing or its header damaged"
 
 
@@ -122,7 +125,23 @@ def _mapped(path: Path) -> Sizes:
 
 
 def count_text(table: Table, chat: Chat) -> Sizes:
-    """Tokens of each row but those of its picture; exactly what `Chat.encode` makes of it."""
+    """Tokens of each row but those of its picture; exactly what `Chat.encode` makes of it. Takes all cores."""
+    with _all_cores():
+        return _count_batches(table, chat)
+
+
+@contextmanager
+def _all_cores() -> Iterator[None]:
+    """Let the tokenizer work on all cores, whatever is set for the workers that are forked later."""
+    before = os.environ.get(_CORES)
+    os.environ[_CORES] = "true"
+    try:
+        yield
+    finally:
+        os.environ[_CORES] = before if before is not None else "false"
+
+
+def _count_batches(table: Table, chat: Chat) -> Sizes:
     return np.concatenate([_count_batch(batch, chat) for batch in table.batches] or [np.empty(0, np.int32)])
 
 

@@ -50,7 +50,11 @@ class Place:
             _lone_environment()
             # Only here: it takes seconds to import, and DDP does without.
             from deepspeed import init_distributed
+            from deepspeed.comm import torch as by_torch
 
+            if self.device.type == "cpu":
+                # Else minutes go into compiling an operator that only makes gloo faster.
+                by_torch.build_shm_op = lambda: None
             init_distributed(self.backend, timeout=TIMEOUT)
         elif self.world > 1 and not dist.is_initialized():
             dist.init_process_group(self.backend, timeout=TIMEOUT)

@@ -12,7 +12,7 @@ import transformers
 from finetuning import checkpoints, universal
 from finetuning.arguments import training_arguments
 from finetuning.checkpoints import Checkpoint
-from finetuning.continuity import Facts, model_fingerprint, package_versions, refuse_changes
+from finetuning.continuity import Facts, model_fingerprint, package_versions, refuse_changes, settings_of
 from finetuning.data import held_out_loss, open_data, plan_steps
 from finetuning.errors import TrainingError
 from finetuning.events import Meter, SpoolWriter, now, peak_flops
@@ -72,7 +72,7 @@ def _train(
     note: Note,
     reached: Callable[[int], None],
 ) -> str | None:
-    data = open_data(manifest)
+    data = open_data(manifest, note)
     data.refuse_dropped(0, manifest)
     facts = _facts(manifest, place, checkpoint)
     if checkpoint is not None:
@@ -137,6 +137,7 @@ def _facts(manifest: Manifest, place: Place, checkpoint: Checkpoint | None) -> F
         data_sha256=manifest.data.sha256,
         model=model_fingerprint(manifest.model.path, adapter),
         strategy=manifest.parallel.strategy,
+        settings=settings_of(manifest),
         versions=package_versions(),
     )
 

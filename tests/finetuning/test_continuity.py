@@ -1,10 +1,13 @@
+import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from finetuning.continuity import model_fingerprint, refuse_changes
+from finetuning.continuity import model_fingerprint, refuse_changes, settings_of
 from finetuning.errors import CheckpointError
+from finetuning.manifest import read_manifest
 from tests.finetuning.test_checkpoints import FACTS
 
 
@@ -16,6 +19,7 @@ from tests.finetuning.test_checkpoints import FACTS
         ({"model": "ff" * 32}, ("data", "global_batch", "model"), "another model or adapter"),
         ({"seed": 1}, ("seed",), "another seed"),
         ({"strategy": "zero3"}, (), "zero2, now zero3"),
+        ({"settings": {"loss.norm": "token"}}, ("settings",), "loss.norm = None, now token"),
     ],
 )
 def test_changes_that_would_make_it_another_training_are_refused(
@@ -34,6 +38,28 @@ def test_what_may_change_is_remarked(tmp_path: Path) -> None:
         "checkpoint-0 was made with another global batch: 4, now 8 (allowed).",
         "checkpoint-0 was made with torch 2.13.0, now 2.14.0.",
     ]
+
+
+def test_the_settings_are_all_that_decides_the_result_and_come_back_from_json_as_they_were(tmp_path: Path) -> None:
+    document: dict[str, Any] = {
+        "format": 1,
+        "run": {"id": 1, "folder": str(tmp_path)},
+        "model": {"path": str(tmp_path)},
+        "data": {"table": "t.parquet", "sha256": "ab" * 32, "cache": str(tmp_path), "pairs": 9},
+    }
+    path = tmp_path / "manifest.json"
+    path.write_text(json.dumps(document))
+    settings = settings_of(read_manifest(path))
+    assert json.loads(json.dumps(settings)) == settings
+    assert settings["optimization.learning_rate"] == 1e-5
+    assert "optimization.seed" not in settings, "a fact of its own"
+    longer = refuse_changes(
+        replace(FACTS, settings=settings), replace(FACTS, settings=settings | {"optimization.epochs": 2.0})
+    )
+    assert [remark for remark in longer if "another schedule" in remark] == longer != []
+    path.write_text(json.dumps(document | {"optimization": {"learning_rate": 2e-5}}))
+    with pytest.raises(CheckpointError, match=r"optimization.learning_rate = 1e-05, now 2e-05"):
+        refuse_changes(replace(FACTS, settings=settings), replace(FACTS, settings=settings_of(read_manifest(path))))
 
 
 def test_the_fingerprint_of_a_model_knows_its_weights_and_adapter(tmp_path: Path) -> None:

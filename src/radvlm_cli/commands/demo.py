@@ -17,7 +17,8 @@ def demo(
     keep: Annotated[Path, typer.Option("--keep", help="Folder for everything that the demo makes.")] = Path("demo"),
     seed: Annotated[int, typer.Option(help="Another seed gives other phantoms.")] = 0,
     patients: Annotated[
-        int | None, typer.Option(help="Ordinary patients per source; hundreds of them make enough images to learn from.")
+        int | None,
+        typer.Option(help="Ordinary patients per source; hundreds of them make enough images to learn from."),
     ] = None,
 ) -> None:
     """Run the pipeline on phantom data: no key, no download, no GPU.
