@@ -29,7 +29,7 @@ port=$((20000 + SLURM_JOB_ID % 40000))
 
 # The program saves and stops before the job's time is over; older versions of SLURM do not say when that is.
 if [ -z "${SLURM_JOB_END_TIME:-}" ]; then
-    SLURM_JOB_END_TIME=$(date -d "$(squeue --noheader --jobs "$SLURM_JOB_ID" --format %e)" +%s)
+    SLURM_JOB_END_TIME=$(date -d "$(squeue --noheader --jobs "$SLURM_JOB_ID" --format %e)" +%s 2>/dev/null)
 fi
 export SLURM_JOB_END_TIME
 

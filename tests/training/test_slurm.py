@@ -144,7 +144,7 @@ def test_a_job_that_runs_out_of_time_is_queued_again_until_all_is_done(world: Wo
     assert followed.returncode == 0, followed.stderr
     assert json.loads(followed.stdout)["step"] == 40
     assert world.steps() == list(range(1, 41))
-    assert _wait_for_end(cluster)["restarts"] >= 1
+    assert 1 <= _wait_for_end(cluster)["restarts"] < 20, "each job had time for several steps"
 
 
 def test_an_older_slurm_that_does_not_tell_the_end_is_asked(world: World, cluster: Path) -> None:

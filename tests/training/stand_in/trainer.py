@@ -66,7 +66,8 @@ def train(manifest: Manifest, spool: SpoolWriter, world: int) -> str | None:
         "started", world_size=world, steps=steps, parameters=9, trainable=9, device="cpu", resumed_from=resumed
     )
     crash, every = int(told(manifest, "crash") or 0), manifest.checkpoints.every_steps or steps
-    with StopWatch(folder, rank=0, agree=lambda told: told) as watch:
+    margin_s = manifest.stop.margin_s
+    with StopWatch(folder, rank=0, agree=lambda told: told, margin_s=margin_s) as watch:
         while step < steps:
             time.sleep(float(told(manifest, "step_s") or 0.02))
             step += 1
