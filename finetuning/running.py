@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
@@ -112,6 +113,7 @@ def _train(
         norm=manifest.loss.norm,
         vision_learning_rate=manifest.optimization.vision_learning_rate,
     )
+    _check_strategy(trainer, manifest)
     if place.rank == 0:
         _tell_start(spool, facts, trainer, place, checkpoint)
     session.meter.restart()
@@ -119,6 +121,17 @@ def _train(
     if session.stopped is None:
         export(trainer, manifest, place)
     return session.stopped
+
+
+def _check_strategy(trainer: LlavaTrainer, manifest: Manifest) -> None:
+    """TrainingError where accelerate took another strategy than the manifest's, which variables can make it do."""
+    if trainer.is_deepspeed_enabled != (manifest.parallel.strategy != "ddp"):
+        found = {name for name in os.environ if name.startswith("ACCELERATE_")} - {"ACCELERATE_USE_DEEPSPEED"}
+        variables = ", ".join(sorted(found))
+        raise TrainingError(
+            f"The strategy {manifest.parallel.strategy} is not in force: accelerate was told otherwise ({variables})",
+            f"unset {variables.replace(',', '')}" if variables else None,
+        )
 
 
 def _facts(manifest: Manifest, place: Place, checkpoint: Checkpoint | None) -> Facts:

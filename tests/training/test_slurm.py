@@ -194,6 +194,7 @@ def test_what_slurm_refuses_is_told_in_its_words(world: World, cluster: Path) ->
 
 
 def test_without_slurm_submission_says_so(world: World) -> None:
+    world.environment["PATH"] = "/nowhere"
     result = world.run(world.new("--slurm"))
     assert result.returncode == 3
     assert "no sbatch" in result.stderr

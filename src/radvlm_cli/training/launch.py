@@ -97,7 +97,8 @@ class Launched:
         self.folder, self.log = folder, folder / LOG
         environment = {**os.environ, "PYTHONUNBUFFERED": "1", "TOKENIZERS_PARALLELISM": "false"}
         if on_cpu:
-            environment |= {"CUDA_VISIBLE_DEVICES": "", "ACCELERATE_USE_CPU": "true"}
+            # Not by ACCELERATE_USE_CPU, with which accelerate leaves DeepSpeed out without a word.
+            environment |= {"CUDA_VISIBLE_DEVICES": ""}
         parent = os.getpid()
         with self.log.open("ab") as log:
             self.log_start = log.tell()
