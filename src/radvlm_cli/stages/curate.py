@@ -28,8 +28,9 @@ class Curation:
     without_text = NO_TEXT
     schema: dict[str, Any] = {  # noqa: RUF012 - a constant
         "type": "object",
-        "properties": {"nothing_left": {"type": "boolean"}, "text": {"type": "string"}},
-        "required": ["nothing_left", "text"],
+        # The text first: a small model that has to say beforehand whether anything is left then writes nothing.
+        "properties": {"text": {"type": "string"}, "nothing_left": {"type": "boolean"}},
+        "required": ["text", "nothing_left"],
         "additionalProperties": False,
     }
 
