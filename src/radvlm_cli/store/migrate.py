@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sqlite3
+import sys
 from contextlib import closing
 from datetime import UTC, datetime
 from importlib.resources import files
@@ -88,7 +89,7 @@ def alembic_config(path: Path) -> Config:
     """Alembic's configuration for the store at `path`, without an ini file."""
     from alembic.config import Config
 
-    config = Config()
+    config = Config(stdout=sys.stdout)  # its default is whatever standard output was when alembic was imported
     config.set_main_option("script_location", str(migrations_folder()).replace("%", "%%"))
     config.attributes["store"] = path
     return config
