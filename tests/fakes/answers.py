@@ -42,9 +42,10 @@ def inventing(body: dict[str, Any]) -> str:
     return json.dumps({"nothing_left": False, "text": f"{report} There is a displaced rib fracture."})
 
 
-def garbled(_body: dict[str, Any]) -> str:
-    """Put half a character and a NUL into the text, as escapes."""
-    return r'{"nothing_left": false, "text": "The heart\u0000is mildly enlarged. \ud83d"}'
+def garbled(body: dict[str, Any]) -> str:
+    """Repeat the report with half a character and a NUL in it, as escapes."""
+    report = body["messages"][-1]["content"]
+    return json.dumps({"text": f"{report.replace(' ', chr(0), 1)} {chr(0xD83D)}", "nothing_left": False})
 
 
 def chattering(body: dict[str, Any]) -> str:

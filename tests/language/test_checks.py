@@ -29,6 +29,7 @@ SOURCE = "Heart size is normal. Small left pleural effusion, 12 mm. No pneumotho
         ("Small left pleural effusion, 21 mm.", "a measurement that the source does not have"),
         ("Small right pleural effusion.", "a finding on a side where the source does not have it"),
         ("Here is the edited report: No pneumothorax.", "words that are not report text"),
+        ("No pneumothorax. Normal heart size.", "a finding of the source is lost"),
     ],
 )
 def test_a_faulty_text_is_found(text: str, reason: str) -> None:
@@ -36,7 +37,13 @@ def test_a_faulty_text_is_found(text: str, reason: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", [SOURCE, "No pneumothorax. Normal heart size.", "Possible pneumonia.", "Left effusion."]
+    "text",
+    [
+        SOURCE,
+        "No pneumothorax. Normal heart size. Left effusion.",
+        "Left effusion, possible pneumonia.",
+        "Left effusion.",
+    ],
 )
 def test_a_faithful_text_passes(text: str) -> None:
     assert report_faults(text, SOURCE) == []

@@ -6,7 +6,8 @@ from itertools import combinations
 
 import pytest
 
-from radvlm_cli.language.report_checks import has_content, report_faults, unsupported
+from radvlm_cli.language import Fault
+from radvlm_cli.language.report_checks import has_content, lost, report_faults, unsupported
 
 SENTENCES = (
     "Heart size is mildly enlarged.",
@@ -23,9 +24,29 @@ def reasons(text: str, source: str) -> list[str]:
 
 
 @pytest.mark.parametrize("size", range(1, len(SENTENCES) + 1))
-def test_sentences_of_the_source_are_no_fault(size: int) -> None:
+def test_sentences_of_the_source_are_no_fault_but_for_what_is_left_out(size: int) -> None:
     for kept in combinations(SENTENCES, size):
-        assert report_faults(" ".join(kept), SOURCE) == []
+        assert unsupported(" ".join(kept), SOURCE) == []
+        # An opacity that is spoken of, even in doubt, is a wider word for the nodule.
+        gone = [sentence for sentence in SENTENCES[:2] if sentence not in kept]
+        if SENTENCES[4] in kept:
+            gone = [sentence for sentence in gone if sentence != SENTENCES[1]]
+        assert [f.reason for f in report_faults(" ".join(kept), SOURCE)] == ["a finding of the source is lost"] * bool(gone)
+
+
+@pytest.mark.parametrize(
+    ("text", "source"),
+    [
+        ("No pneumothorax.", "No pneumothorax. The effusion has resolved since the prior study."),
+        ("No pneumothorax.", "No pneumothorax. Heart size is normal. No effusion."),
+        ("No pneumothorax.", "No pneumothorax. Possible edema."),
+        ("There is a consolidation.", "There is a consolidation. An opacity is in the left base."),
+        ("There is an opacity.", "There is a consolidation."),
+    ],
+    ids=["compared", "normal or absent", "uncertain", "narrower", "wider"],
+)
+def test_what_may_be_left_out(text: str, source: str) -> None:
+    assert lost(text, source) == []
 
 
 @pytest.mark.parametrize(
@@ -83,7 +104,7 @@ def test_mended_spelling_and_abbreviations_are_no_fault(text: str, source: str) 
     [("Pneumothorax.", "No pneumothrax."), ("The lungs are hyperinflated.", "The lungs are hypoinflated.")],
 )
 def test_likeness_of_words_excuses_no_invention(text: str, source: str) -> None:
-    assert reasons(text, source) == ["a finding that the source does not have"]
+    assert [fault.reason for fault in unsupported(text, source)] == ["a finding that the source does not have"]
 
 
 @pytest.mark.parametrize(
@@ -129,7 +150,7 @@ def test_a_text_may_not_be_much_longer_than_its_source() -> None:
 def test_reasons_hold_no_words_of_the_text() -> None:
     text = "Xylophone fracture. No granuloma. Sure! A 9 cm left effusion, unchanged."
     faults = report_faults(text, "Cardiomegaly.")
-    assert len({fault.reason for fault in faults}) == len(faults) == 7
+    assert len({fault.reason for fault in faults}) == len(faults) == 8
     assert not any(word in fault.reason for fault in faults for word in ("granuloma", "9", "fracture", "Sure"))
 
 
@@ -166,5 +187,6 @@ def test_a_repeated_sentence_is_judged_by_each_reports_own_words() -> None:
         assert reasons("Left effusion.", "Left effusion. No edema.") == []
         assert reasons("Left effusion.", "No left effusion.") == ["a finding that the source does not have"]
         assert reasons("Left effusion.", "Right effusion. Left nodule.") == [
-            "a finding on a side where the source does not have it"
+            "a finding on a side where the source does not have it",
+            "a finding of the source is lost",
         ]

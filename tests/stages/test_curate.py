@@ -13,7 +13,7 @@ from radvlm_cli.main import run
 from tests.fakes import answers
 from tests.fakes.faults import Faults
 from tests.fakes.openai_server import FakeOpenAI
-from tests.fakes.world import make_place, rows_of, texts_of
+from tests.fakes.world import make_place, report_text, rows_of, texts_of
 
 
 def test_rules_write_texts_without_comparisons_and_the_published_files(tmp_path: Path) -> None:
@@ -152,7 +152,7 @@ def test_an_answer_with_what_is_no_character_is_a_text_all_the_same(tmp_path: Pa
     place = make_place(tmp_path, 1)
     with FakeOpenAI(answer=answers.garbled) as server:
         assert run(["curate", *place, "--base-url", f"{server.url}/v1"]) == 0
-    assert texts_of(place) == [("0", "The heart is mildly enlarged.", "endpoint")]
+    assert texts_of(place) == [("0", report_text(0), "endpoint")]
 
 
 def test_words_that_say_nothing_of_the_image_are_no_report(tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ def demo(
         int | None,
         typer.Option(help="Ordinary patients per source; hundreds of them make enough images to learn from."),
     ] = None,
+    fast: Annotated[bool, typer.Option("--fast", help="Leave training out.")] = False,
 ) -> None:
     """Run the pipeline on phantom data: no key, no download, no GPU.
 
@@ -33,7 +34,7 @@ def demo(
       radvlm demo --data-only /tmp/phantoms --patients 300
     """
     from radvlm_cli.demo.world import PATIENTS, write_world
-    from radvlm_cli.stages.demo import compare_with_truth, run_commands
+    from radvlm_cli.stages.demo import compare_with_truth, run_commands, train_tiny
 
     world = (data_only or keep / "data").absolute()
     say(f"Phantom datasets, seed {seed}: {world}")
@@ -50,4 +51,6 @@ def demo(
     if wrong:
         say(f"{len(wrong)} components are empty or differ from the manifest.")
         raise typer.Exit(4)
+    if not fast:
+        train_tiny(keep.absolute())
     print(keep.absolute() / "datasets" / "train" / "train.json")

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from radvlm_cli.language import Fault
 from radvlm_cli.language.findings import Finding, denied_by, findings, findings_in, narrower
 from radvlm_cli.language.meta import meta_text
-from radvlm_cli.language.sentences import stretches
+from radvlm_cli.language.sentences import split_sentences, stretches
 from radvlm_cli.language.temporal import comparisons
 
 _LONGER = 1.2
@@ -55,6 +55,28 @@ def unsupported(text: str, source: str) -> list[Fault]:
     return [*_findings(text, own, source), *_measures(own, said), *_sides(own, said)]
 
 
+def lost(text: str, source: str) -> list[Fault]:
+    """List what is left out: findings and devices of source sentences that compare nothing, which the text ignores."""
+    own = [finding for finding in findings(text) if finding.polarity != "absent"]
+    said = frozenset().union(*(narrower(f.concept) for f in own), (f.concept for f in own))
+    missing = [
+        words
+        for sentence in split_sentences(source)
+        for concept, words in _asserted_in(sentence)
+        if concept not in said and said.isdisjoint(narrower(concept))
+    ]
+    return [Fault("a finding of the source is lost", _listed(missing))] if missing else []
+
+
+@lru_cache(maxsize=10_000)
+def _asserted_in(sentence: str) -> tuple[tuple[str, str], ...]:
+    """Concept and words of what a sentence says is there; nothing of one that compares, or of a normal state."""
+    if comparisons(sentence):
+        return ()
+    present = [f for f in findings(sentence) if f.polarity == "present" and not denied_by(f.concept)]
+    return tuple((f.concept, sentence[f.start : f.end]) for f in present)
+
+
 def has_content(source: str) -> bool:
     """Whether a report says of anything that it is there, is normal, or isn't there."""
     return bool(_STATE.search(source) or any(map(findings_in, _stretches(source))))
@@ -68,6 +90,7 @@ def _faults(text: str, source: str) -> Iterator[Fault]:
         yield Fault("words that are not report text", _listed(words))
     if len(text) > _LONGER * len(source) + _SLACK:
         yield Fault("longer than the source", "")
+    yield from lost(text, source)
 
 
 def _stretches(text: str) -> dict[str, None]:

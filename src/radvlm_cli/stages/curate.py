@@ -68,8 +68,8 @@ class Curation:
         else:
             curated = _spaced(answer["text"]) if isinstance(answer.get("text"), str) else ""
         faults = tuple(report_faults(curated, item.message))
-        if not faults and not has_content(curated) and has_content(without_comparisons(item.message)):
-            faults = (_ALL_GONE,)
+        if curated and not has_content(curated) and has_content(without_comparisons(item.message)):
+            faults = (_ALL_GONE, *faults)
         return Faulty(faults, curated or None) if faults else Accepted(curated)
 
     def complaint(self, faults: Sequence[Fault]) -> str:

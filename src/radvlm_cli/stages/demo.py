@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,8 @@ from radvlm_cli.errors import RadvlmError
 
 _EXPECTED_FAILURES = 4
 """Exit code of a stage that finished with failed items: the phantom world holds damaged files on purpose."""
+_STEPS = "60"
+"""Of training: enough to see the loss fall; benchmarks/learning.py trains until the model can do something."""
 
 
 def run_commands(keep: Path, world: Path) -> None:
@@ -22,6 +25,42 @@ def run_commands(keep: Path, world: Path) -> None:
     _radvlm("converse", "--source", "all", "--provider", "rules", *where)
     _radvlm("build", "--recipe", "evaluation", "--output", str(keep / "datasets" / "test"), *where)
     _radvlm("build", "--recipe", "radvlm", "--output", str(keep / "datasets" / "train"), *where)
+
+
+def train_tiny(keep: Path) -> None:
+    """Train a tiny model from random weights for a minute, and convert it; what is finished is left as it is."""
+    missing = [name for name in ("torch", "transformers", "accelerate") if find_spec(name) is None]
+    if missing:
+        print(f"\n(Training is left out: pip install 'radvlm[models]' for {missing[0]}.)", file=sys.stderr, flush=True)
+        return
+    datasets, store = keep / "datasets", keep / "radvlm.db"
+    model, trained = keep / "models" / "tiny", keep / "models" / "trained"
+    if trained.exists():
+        return
+    if not (model / "config.json").is_file():
+        from radvlm_cli.demo.tiny_model import dataset_texts, write_tiny_model
+
+        write_tiny_model(model, dataset_texts(datasets / "train" / "train.parquet"))
+    where = ["--dataset", str(datasets / "train"), "--held-out", str(datasets / "test"), "--model", str(model)]
+    resume = ["--resume"] if _last_training(store, "status IN ('interrupted', 'failed')") else []
+    pace = ["--recipe", "tiny", "--max-steps", _STEPS, "--output", str(keep / "runs")]
+    _radvlm("train", "--gpus", "0", *pace, *where, "--store", str(store), *resume)
+    run = _last_training(store, "status = 'done'")
+    assert run is not None, "training ended well"
+    _radvlm("convert", run, "--output", str(trained), "--store", str(store))
+
+
+def _last_training(store: Path, which: str) -> str | None:
+    """The folder of the last training run, if that run is as wanted."""
+    from radvlm_cli.store.engine import open_store
+
+    sql = (
+        "SELECT folder FROM training JOIN run ON run.id = training.run_id "
+        f"WHERE run_id = (SELECT max(run_id) FROM training) AND {which}"
+    )
+    with open_store(store, create=False, allow_network=True) as opened:
+        found = opened.value(sql)
+    return None if found is None else str(found)
 
 
 def compare_with_truth(keep: Path, manifest: dict[str, Any]) -> list[dict[str, Any]]:

@@ -13,7 +13,7 @@ from radvlm_cli.records import Status
 from radvlm_cli.store.bulk import OUTCOME_SQL
 from radvlm_cli.store.generated import FORGET_OUTCOME_SQL, QUARANTINE_SQL, RELEASE_SQL, Known
 
-CHECKS_VERSION = 5
+CHECKS_VERSION = 6
 """Part of every item's key: raise it when a check or rule changes, and finished items are judged anew (no call is
 made again for that)."""
 _NO_TEXT: dict[Status, str] = {
