@@ -122,7 +122,7 @@ def class_scores(pairs: Sequence[tuple[frozenset[str], frozenset[str]]]) -> dict
     occurs = true.any(0)
     return {
         "micro F1": float(2 * both.sum() / max(1, added.sum())),
-        "macro F1": float(np.mean(2 * both[occurs] / added[occurs])),
+        "macro F1": float(np.mean(2 * both[occurs] / added[occurs])) if occurs.any() else 0.0,
     }
 
 
