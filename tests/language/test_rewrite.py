@@ -72,6 +72,7 @@ REWRITTEN = {
     # adjectives before the one that is taken out
     "Mild, stable cardiomegaly.": "Mild cardiomegaly.",
     "Mild but stable cardiomegaly.": "Mild cardiomegaly.",
+    "Opacities due to enlarging bilateral effusions.": "Opacities due to bilateral effusions.",
     "There is a large, unchanged mass.": "There is a large mass.",
     "No large, new effusion.": "No large effusion.",
     "THE EFFUSION HAS INCREASED SINCE ___. NO EDEMA.": "THERE IS AN EFFUSION. NO EDEMA.",

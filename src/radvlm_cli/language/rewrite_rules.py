@@ -49,6 +49,7 @@ _CHANGED = (
     f"(?:{_SAME}|"
     + _words(
         "new increas(?:ed|ing) decreas(?:ed|ing) improved improving worsened worsening worse better larger smaller",
+        "enlarging growing shrinking",
         "progressed grown developed developing evolving evolved recurred appeared resolving placed inserted advanced",
         "retracted repositioned",
     )
@@ -63,14 +64,14 @@ _SEEN = _words("seen noted demonstrated identified visuali[sz]ed described repor
 ADJECTIVE = _pattern(
     _words(
         "newly new interval unchanged stable persistent(?:ly)? persisting continued ongoing residual recurrent improv(?:ed|ing)",
-        "worsen(?:ed|ing) increas(?:ed|ing) decreas(?:ed|ing) progressive(?:ly)? developing evolving resolving similar",
+        "worsen(?:ed|ing) increas(?:ed|ing) decreas(?:ed|ing) enlarging growing shrinking progressive(?:ly)? developing evolving resolving similar",
         "re-?demonstrated still now again",
     )
     + rf"(?:[ -]appearing)?\b(?!(?<=ed) (?:lung |left |right |basilar )*(?:volume|aerat|inspir|size)){_RESPECT},?\s*"
 )
 UNSAFE_DENIED = _pattern(
     _words(
-        "interval improv worsen increas decreas progress evolv resolv unchanged stable continued ongoing similar re-?dem"
+        "interval enlarging growing shrinking improv worsen increas decreas progress evolv resolv unchanged stable continued ongoing similar re-?dem"
     )
 )
 """Taken out of a denial these leave more denied than the writer denied: `no worsening edema`."""

@@ -135,10 +135,13 @@ FAMILIES: dict[str, tuple[str, ...]] = {
         r"increased?(?: \w+){0,3}? (?:since|from|compared|in (?:size|extent|number|severity|degree|volume|amount))",
         r"increased? (?:in )?(?:size|number|extent)",
         r"increas(?:ing|ingly|es)",
+        r"enlarging",
+        r"growing",
         rf"increased {_PLACE}*{_ABNORMAL}",
     ),
     "decreased": (
         r"decreas(?:e|ed|es|ing)",
+        r"shrinking",
         r"diminish(?:ed|ing) (?:since|from|in size)",
         r"reduc(?:ed|tion) (?:in|of)",
     ),
