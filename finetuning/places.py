@@ -6,6 +6,8 @@ import os
 import socket
 from dataclasses import dataclass
 from datetime import timedelta
+from importlib import import_module
+from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -50,10 +52,11 @@ class Place:
             _lone_environment()
             # Only here: it takes seconds to import, and DDP does without.
             from deepspeed import init_distributed
-            from deepspeed.comm import torch as by_torch
 
             if self.device.type == "cpu":
-                # Else minutes go into compiling an operator that only makes gloo faster.
+                # Else minutes go into compiling an operator that only makes gloo faster. Not by `from deepspeed.comm
+                # import torch`, which is torch itself.
+                by_torch: Any = import_module("deepspeed.comm.torch")
                 by_torch.build_shm_op = lambda: None
             init_distributed(self.backend, timeout=TIMEOUT)
         elif self.world > 1 and not dist.is_initialized():
