@@ -71,7 +71,9 @@ def _json(rounds: Rounds) -> str:
 
 
 def _asked(body: dict[str, Any]) -> str:
-    return next(str(m["content"]) for m in body["messages"] if m["role"] == "user")
+    """What the request tells of its image: after the prompt's examples, before a complaint."""
+    said = [str(message["content"]) for message in body["messages"] if message["role"] == "user"]
+    return said[-2 if _is_repair(body) else -1]
 
 
 def _is_repair(body: dict[str, Any]) -> bool:
