@@ -170,7 +170,7 @@ def test_a_resume_with_other_settings_is_refused_by_name(world: World) -> None:
     world.run(world.new("--max-steps", "9"))
     result = world.run(world.words("--resume", "--learning-rate", "0.5"))
     assert result.returncode == 3
-    assert "optimization.learning_rate: was 0.001, now 0.5" in result.stderr
+    assert "optimization.learning_rate: was 0.003, now 0.5" in result.stderr
     assert world.query("SELECT status FROM run") == [("failed",)]
 
 
@@ -178,14 +178,14 @@ def test_a_resume_takes_the_batch_that_was_allowed_to_change(world: World) -> No
     world.tell("crash", "6")
     world.run(world.new("--max-steps", "9"))
     (world.runs / "crash").unlink()
-    refused = world.run(world.words("--resume", "--global-batch", "8"))
+    refused = world.run(world.words("--resume", "--global-batch", "16"))
     assert refused.returncode == 3
-    result = world.run(world.words("--resume", "--global-batch", "8", "--allow-changed", "global-batch"))
+    result = world.run(world.words("--resume", "--global-batch", "16", "--allow-changed", "global-batch"))
     assert result.returncode == 0, result.stderr
     manifest = json.loads((world.runs / "1" / "manifest.json").read_text())
     assert manifest["resume"] == {"allow_changed": ["global_batch"]}
     ((arguments,),) = world.query("SELECT arguments FROM run")
-    assert json.loads(arguments)["optimization.global_batch"] == 8
+    assert json.loads(arguments)["optimization.global_batch"] == 16
 
 
 def test_there_is_nothing_to_resume_after_a_run_that_is_done(world: World) -> None:
@@ -210,7 +210,7 @@ def test_preflight_measures_three_steps_and_leaves_nothing(world: World) -> None
     assert result.returncode == 0, result.stderr
     measured = json.loads(result.stdout)
     assert measured["memory_gib"] == 3.5
-    assert measured["steps"] == 12, "of the real run: 3 epochs of 64 pairs, 16 at a time"
+    assert measured["steps"] == 48, "of the real run: 6 epochs of 64 pairs, 8 at a time"
     assert set(os.listdir(world.runs)) == before
     assert not world.store.exists()
 
