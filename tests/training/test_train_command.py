@@ -210,7 +210,7 @@ def test_preflight_measures_three_steps_and_leaves_nothing(world: World) -> None
     assert result.returncode == 0, result.stderr
     measured = json.loads(result.stdout)
     assert measured["memory_gib"] == 3.5
-    assert measured["steps"] == 48, "of the real run: 6 epochs of 64 pairs, 8 at a time"
+    assert measured["steps"] == 36, "of the real run: 4.5 epochs of 64 pairs, 8 at a time"
     assert set(os.listdir(world.runs)) == before
     assert not world.store.exists()
 
