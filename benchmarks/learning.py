@@ -1,6 +1,6 @@
 """Does a tiny model learn to ground and to classify, from random weights, on the phantom world and two CPU cores?
 
-    python benchmarks/learning.py FOLDER [--patients 300] [--seed 0] [--ask 400] [options of `radvlm train`]
+    python benchmarks/learning.py FOLDER [--patients 300] [--seed 0] [--ask 400] [OPTIONS OF radvlm train]
 
 Makes the phantoms, prepares them and builds two datasets (learning.yaml, learning_test.yaml) with the commands that a
 user types, writes a tiny random model, trains it with `radvlm train --recipe tiny`, and asks both models, greedily,
@@ -220,14 +220,14 @@ def make_datasets(folder: Path, patients: int) -> tuple[Path, Path]:
     return train, test
 
 
-def train_model(folder: Path, model: Path, train: Path, test: Path, extra: Sequence[str]) -> Path:
-    """Train with the recipe `tiny`, on two processes; return the folder of the run."""
-    runs = folder / "runs"
-    if not (runs / "1" / "final").exists():
+def train_model(runs: Path, model: Path, train: Path, test: Path, extra: Sequence[object]) -> Path:
+    """Train with the recipe `tiny`, on two processes, unless that is done; return the folder of the run in `runs`."""
+    if not list(runs.glob("*/final")):
         where = ["--dataset", train, "--held-out", test, "--model", model, "--output", runs]
-        where += ["--data-dir", folder / "data", "--store", folder / "radvlm.db"]
+        where += ["--store", runs.parent / "radvlm.db"]
         command("train", "--gpus", 0, "--processes", 2, "--recipe", "tiny", *where, *extra)
-    return max(path.parent for path in runs.glob("*/final"))
+    (final,) = runs.glob("*/final")
+    return final.parent
 
 
 def print_curve(run: Path, points: int = 8) -> None:
@@ -298,7 +298,7 @@ def main() -> None:
     model = folder / f"model-{given.seed}"
     if not model.exists():
         write_tiny_model(model, dataset_texts(train), seed=given.seed)
-    run = train_model(folder, model, train, test, ["--seed", given.seed, *extra])
+    run = train_model(folder / f"runs-{given.seed}", model, train, test, ["--seed", given.seed, *extra])
     print_curve(run)
     compare({"untrained": model, "trained": run / "final"}, train, test, given.ask)
 

@@ -1,17 +1,21 @@
 """Learning, not only running: after some hundred steps the tiny recipe's model answers by what the picture shows.
 
-The bound is one that nothing can pass that does not look. Each held-out question is the same, so whoever does not look
-gives the same answer, or the same probabilities, to all of them, and loses nothing when their pictures change places.
+Two bounds, which nothing can pass that does not look, the mean box and the most frequent box among it. All held-out
+questions are the same, so whoever does not look gives every answer the same probability each time. Then the mean loss
+is at least the entropy of the held-out answers, even for one who knows them all by heart; and nothing is lost when the
+pictures change places.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
+from pyarrow import parquet
 from tokenizers import Tokenizer
 
 from finetuning.anyres import Anyres
@@ -74,6 +78,14 @@ def _losses(model_folder: Path, table: Path) -> np.ndarray:
     return np.array(losses)
 
 
+def _entropy(table: Path) -> float:
+    """Of the answers in a table, in nats."""
+    answers = Counter(turns[1]["value"] for turns in parquet.read_table(table)["conversations"].to_pylist())
+    shares = np.array(list(answers.values())) / answers.total()
+    print(f"{len(answers)} different answers of {answers.total()}")
+    return float(-(shares * np.log(shares)).sum())
+
+
 @pytest.mark.slow
 def test_a_model_from_random_weights_learns_where_an_effusion_is(tmp_path: Path) -> None:
     train = _phantoms(tmp_path / "train.parquet", 400, "train")
@@ -88,7 +100,7 @@ def test_a_model_from_random_weights_learns_where_an_effusion_is(tmp_path: Path)
     output = runs.start()
     assert code_of(run) == 0, output
     seen, not_seen = _losses(run / "final", held_out), _losses(run / "final", swapped)
-    print(np.mean(_losses(model, held_out)), np.mean(seen), np.mean(not_seen))
-    # Whoever does not look has equal losses.
-    assert np.mean(seen) < np.mean(not_seen) - 1
-    assert np.mean(seen) < np.mean(_losses(model, held_out)) / 4
+    untrained = _losses(model, held_out)
+    print(f"nats: {seen.mean():.2f}; untrained {untrained.mean():.2f}, pictures changed {not_seen.mean():.2f}")
+    assert seen.mean() < _entropy(held_out) - 0.5 < untrained.mean()
+    assert seen.mean() < not_seen.mean() - 5

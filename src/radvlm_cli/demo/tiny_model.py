@@ -1,11 +1,10 @@
 """A tiny LLaVA-OneVision with random weights, made offline: what `radvlm train --recipe tiny` starts from.
 
 It has the real model's parts and files, so that everything but its size is as with the real one. It sees a picture as
-two tiles of 6 x 6 patches, 8 pixels wide: few enough tokens for a CPU, small enough patches to tell a bright one from a
-dark one after few steps. All weights are drawn at random but those of the patches' positions, which are waves across
-the picture: with drawn ones it takes thousands of steps more to find out which patch is beside which. Its tokenizer is
-Qwen2's kind (bytes, digits one by one, merges within words), trained on the texts of the dataset, so that a question is
-a dozen tokens.
+two tiles of 6 x 6 patches, 8 pixels wide: few enough tokens for a CPU, and small enough patches to tell a bright one
+from a dark one after few steps. All weights are drawn at random but those of the patches' positions, which are waves
+across the picture: with drawn ones it learns more slowly where a patch lies. Its tokenizer is Qwen2's kind (bytes,
+digits one by one, merges within words), trained on the texts of the dataset, so that a question is a dozen tokens.
 """
 
 from __future__ import annotations
@@ -107,7 +106,7 @@ def _write_weights(folder: Path, ids: dict[str, int], seed: int) -> None:
 
 
 def _waves(side: int) -> NDArray[np.float32]:
-    """Positions of `side` x `side` patches, row by row: sines and cosines of x and y, half a wave to four waves."""
+    """Positions of `side` x `side` patches, row by row: sines and cosines of x and of y, half a wave to four."""
     middles = (np.arange(side) + 0.5) / side - 0.5
     lengths = np.pi * 8.0 ** (np.arange(_WIDTH // 4) / (_WIDTH // 4))
     y, x = (each.reshape(-1, 1) * lengths for each in np.meshgrid(middles, middles, indexing="ij"))
