@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -43,46 +43,74 @@ class SpoolWriter:
         os.close(self._file)
 
 
+class Into(NamedTuple):
+    """Where the lines of one kind go instead of the table `event`."""
+
+    sql: str
+    """Must leave the table as it is where a line comes a second time."""
+    row: Callable[[int, dict[str, Any]], Sequence[Any]]
+    """Run and body of a line -> parameters. LookupError, TypeError or ValueError where the line lacks what it needs."""
+
+
 class Taken(NamedTuple):
     """What one look at a run's spools brought."""
 
     events: int
     damaged: int
     """Whole lines that are not JSON objects with a kind (torn by a death); passed over."""
+    rows: int = 0
+    """Rows that came, or changed, outside the table `event`."""
 
 
-def take_in(store: Store, run_id: int, folder: Path) -> Taken:
-    """Read what has been added to the run's spools since the last look, into the `event` table."""
-    events = damaged = 0
+class _Lines(NamedTuple):
+    """Some lines of a spool."""
+
+    events: list[tuple[int, str, str]]
+    """Offset, kind, body."""
+    rows: dict[str, list[Sequence[Any]]]
+    """By SQL."""
+    damaged: int
+    end: int
+    """Byte after the last of them."""
+
+
+def take_in(store: Store, run_id: int, folder: Path, into: Mapping[str, Into] | None = None) -> Taken:
+    """Read what has been added to the run's spools since the last look, into the `event` table.
+
+    `into` names kinds of lines that go elsewhere. Memory does not grow with the spools.
+    """
+    events = damaged = others = 0
     offsets = dict(store.rows("SELECT file, offset FROM spool WHERE run_id = ?", (run_id,)))
     for path in sorted(folder.glob(f"*{SUFFIX}")):
         start = offsets.get(path.name, 0)
         if path.stat().st_size < start:
             raise StoreError(f"The spool {path} is shorter than what was read from it: it was replaced or cut.")
-        for rows, bad, end in _read_lines(path, start):
-            damaged += bad
+        for lines in _read_lines(path, start, run_id, into or {}):
+            damaged += lines.damaged
             with store.write() as connection:
                 events += execute_many(
                     connection,
                     "INSERT OR IGNORE INTO event (run_id, file, offset, kind, body) VALUES (?, ?, ?, ?, ?)",
-                    [(run_id, path.name, *row) for row in rows],
+                    [(run_id, path.name, *event) for event in lines.events],
                 )
+                for sql, rows in lines.rows.items():
+                    others += execute_many(connection, sql, rows)
                 connection.exec_driver_sql(
                     "INSERT INTO spool (run_id, file, offset) VALUES (?, ?, ?) "
                     "ON CONFLICT (run_id, file) DO UPDATE SET offset = excluded.offset",
-                    (run_id, path.name, end),
+                    (run_id, path.name, lines.end),
                 )
-    return Taken(events, damaged)
+    return Taken(events, damaged, others)
 
 
-def _read_lines(path: Path, start: int) -> Iterator[tuple[list[tuple[int, str, str]], int, int]]:
-    """Whole lines from byte `start` on, some thousand at a time: (offset, kind, body), how many were damaged, and
-    where they end. A torn last line is left for the next look."""
+def _read_lines(path: Path, start: int, run_id: int, into: Mapping[str, Into]) -> Iterator[_Lines]:
+    """Whole lines from byte `start` on, some thousand at a time. A torn last line is left for the next look."""
     position = start
     with path.open("rb") as stream:
         stream.seek(start)
         while lines := list(islice(stream, _AT_ONCE)):
-            rows: list[tuple[int, str, str]] = []
+            events: list[tuple[int, str, str]] = []
+            rows: dict[str, list[Sequence[Any]]] = {}
             damaged, before = 0, position
             for line in lines:
                 if not line.endswith(b"\n"):
@@ -90,12 +118,16 @@ def _read_lines(path: Path, start: int) -> Iterator[tuple[list[tuple[int, str, s
                 if line.strip():
                     try:
                         event = json.loads(line)
-                        rows.append((position, event.pop("kind"), canonical_json(event)))
-                    except (ValueError, KeyError, AttributeError, TypeError):
+                        kind = event.pop("kind")
+                        if kind in into:
+                            rows.setdefault(into[kind].sql, []).append(into[kind].row(run_id, event))
+                        else:
+                            events.append((position, kind, canonical_json(event)))
+                    except (ValueError, LookupError, AttributeError, TypeError):
                         damaged += 1
                 position += len(line)
             if position > before:
-                yield rows, damaged, position
+                yield _Lines(events, rows, damaged, position)
             if not lines[-1].endswith(b"\n"):
                 return
 
