@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
@@ -150,7 +150,8 @@ class LabelledBoxes:
 
 
 def _boxes(prediction: Located | Sequence[Corners]) -> Sequence[Corners]:
-    found: Sequence[Corners] = getattr(prediction, "boxes", prediction)
+    read: Any = prediction
+    found: Sequence[Corners] = getattr(read, "boxes", read)
     return found
 
 
