@@ -124,5 +124,5 @@ def test_words_are_lower_case_without_punctuation_and_without_the_blanks_of_deid
     assert words("clear.No effusion:none,seen 1,000 10:30") == [
         *("clear", "no", "effusion", "none", "seen", "1,000", "10:30")
     ]
-    assert words("Herzgröße 3 cm² patient’s") == ["herzgröße", "3", "cm2", "patient's"]
+    assert words("Herzgröße 3 cm² patient\N{RIGHT SINGLE QUOTATION MARK}s") == ["herzgröße", "3", "cm2", "patient's"]
     assert words("... --- ''") == []

@@ -1,13 +1,13 @@
-"""Pairs of texts to hold metrics against their oracles: random ones, and what models really say when things go wrong."""
+"""Pairs of texts to hold metrics against their oracles: random ones, and what goes wrong in real answers."""
 
 from __future__ import annotations
 
 import random
 
-WORDS = (
-    "the heart is normal in size no effusion pneumothorax left right lower lobe consolidation opacity opacities mild "
-    "mildly enlarged cardiomegaly seen . , : lungs are clear and unchanged catheter tip 2.5 cm above carina"
-).split()
+WORDS = """
+the heart is normal in size no effusion pneumothorax left right lower lobe consolidation opacity opacities mild
+mildly enlarged cardiomegaly seen . , : lungs are clear and unchanged catheter tip 2.5 cm above carina
+""".split()  # noqa: SIM905
 EDGES = [
     ("", "no effusion is seen ."),
     ("no effusion is seen .", "no effusion is seen ."),
@@ -15,7 +15,7 @@ EDGES = [
     ("effusion", "effusion"),
     ("effusion", "the heart is normal in size with no effusion or pneumothorax seen at all today ."),
     ("the " * 30, "the heart is normal in size ."),
-    ("Kein Pleuraerguß, Herzgröße normal – 胸部 clear", "kein pleuraerguß herzgröße normal 胸部 clear"),
+    ("Kein Pleuraerguß, Herzgröße normal \N{EN DASH} 胸部 clear", "kein pleuraerguß herzgröße normal 胸部 clear"),
     ("No effusion.No pneumothorax;heart NORMAL (5/6)", "no effusion. no pneumothorax; heart normal (5/6)"),
     ("  no \n effusion\t", "no effusion"),
 ]

@@ -64,7 +64,7 @@ def _cosines(grams: Grams, pairs: int, first: int, documents: int) -> Table:
     """
     frequency = np.bincount(grams.gram[np.searchsorted(grams.text, first) :], minlength=grams.kinds)
     rarity = np.log(documents) - np.log(np.maximum(frequency, 1))
-    norms = np.sqrt(summed(grams.text, (grams.count * rarity[grams.gram]) ** 2, 2 * pairs))
+    norms = np.sqrt(summed(grams.text, (grams.times * rarity[grams.gram]) ** 2, 2 * pairs))
     common = shared(grams, pairs)
     products = np.minimum(common.left, common.right) * common.right * rarity[common.gram] ** 2
     return np.nan_to_num(ratio(summed(common.pair, products, pairs), norms[:pairs] * norms[pairs:]))

@@ -19,7 +19,7 @@ class Grams(NamedTuple):
     """Number of the text."""
     gram: Ints
     """Number of the n-gram, the same in all texts."""
-    count: Ints
+    times: Ints
     kinds: int
     """n-grams are numbered below this."""
 
@@ -53,8 +53,8 @@ def count_ngrams(texts: Sequence[Sequence[str]], orders: int) -> Iterator[Grams]
 
 
 def _counted(text: Ints, gram: Ints, kinds: int) -> Grams:
-    keys, count = np.unique(text * max(kinds, 1) + gram, return_counts=True)
-    return Grams(*np.divmod(keys, max(kinds, 1)), count, kinds)
+    keys, times = np.unique(text * max(kinds, 1) + gram, return_counts=True)
+    return Grams(*np.divmod(keys, max(kinds, 1)), times, kinds)
 
 
 def shared(grams: Grams, pairs: int) -> Shared:
@@ -65,9 +65,9 @@ def shared(grams: Grams, pairs: int) -> Shared:
     common, left, right = np.intersect1d(
         keys[:middle], keys[middle:end] - pairs * kinds, assume_unique=True, return_indices=True
     )
-    return Shared(*np.divmod(common, kinds), grams.count[:middle][left], grams.count[middle:end][right])
+    return Shared(*np.divmod(common, kinds), grams.times[:middle][left], grams.times[middle:end][right])
 
 
 def summed(pair: Ints, values: NDArray[np.generic], pairs: int) -> NDArray[np.float64]:
     """Sum of `values` by pair, shape (pairs,)."""
-    return np.bincount(pair, weights=values, minlength=pairs)[:pairs]
+    return np.bincount(pair, weights=values, minlength=pairs)[:pairs].astype(np.float64)

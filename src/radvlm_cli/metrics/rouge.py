@@ -70,8 +70,9 @@ class _Stemmer(Protocol):
 @cache
 def _stemmer() -> _Stemmer:
     """The Porter stemmer that rouge-score uses; each word is stemmed once."""
-    from nltk.stem.porter import PorterStemmer
+    from rouge_score.tokenizers import porter
 
-    stemmer = PorterStemmer()
+    stemmer = porter.PorterStemmer()
     stemmer.stem = cache(stemmer.stem)
-    return stemmer  # type: ignore[no-any-return]
+    found: _Stemmer = stemmer
+    return found
