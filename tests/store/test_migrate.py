@@ -108,6 +108,39 @@ def test_0003_keeps_events_and_shows_them_as_steps(tmp_path: Path) -> None:
         assert connection.execute("SELECT count(*) FROM checkpoint").fetchone() == (0,)
 
 
+def test_0004_keeps_datasets_and_shows_predictions_beside_what_is_right(tmp_path: Path) -> None:
+    path = tmp_path / "radvlm.db"
+    migrate.upgrade(path, "0003")
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute(
+            "INSERT INTO run (id, command, arguments, config_hash, version, python, host, pid, started_at, "
+            "heartbeat_at, status, resumed) VALUES (1, 'build', '{}', '', '', '', '', 1, '', '', 'done', 0)"
+        )
+        connection.execute(
+            "INSERT INTO dataset (id, name, output, recipe, options, status, run_id) "
+            "VALUES (2, 'test', '/x', '{}', '{}', 'complete', 1)"
+        )
+    migrate.upgrade(path, "0004")
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("INSERT INTO test_set VALUES (3, 'k', 'reports', 'report', 'mimic', 2, '[]', 1, 1, 3314, 1)")
+        connection.execute(
+            "INSERT INTO test_sample (test_set_id, position, sample_id, path, turns, reference) "
+            "VALUES (3, 0, 'a', '/a.jpg', '[]', '{\"text\":\"Clear.\"}')"
+        )
+        connection.execute("INSERT INTO evaluation VALUES (4, 'e', 3, 'm', NULL, '{}', NULL, '/e', 'complete', 1, '')")
+        connection.execute(
+            "INSERT INTO prediction (evaluation_id, position, status, text, prompt, worker, attempt, run_id, at) "
+            "VALUES (4, 0, 'ok', 'Clear lungs.', 'Describe.', 'w', 1, 1, '')"
+        )
+        connection.execute("INSERT INTO score VALUES (4, 'bleu-1', '', 0.5, 0.4, 0.6, 1, 1, 1.0, 'bleu', 1, NULL)")
+    with closing(sqlite3.connect(path)) as connection:
+        assert connection.execute("PRAGMA foreign_key_check").fetchall() == []
+        seen = connection.execute("SELECT model, sample_id, text, reference, parser FROM prediction_view").fetchall()
+        assert seen == [("m", "a", "Clear lungs.", '{"text":"Clear."}', None)]
+        scored = connection.execute("SELECT test_set, metric, value, expected FROM evaluation_result").fetchall()
+        assert scored == [("reports", "bleu-1", 0.5, 3314)]
+
+
 def test_a_backup_is_never_overwritten(tmp_path: Path) -> None:
     path = tmp_path / "radvlm.db"
     with open_store(path):

@@ -32,6 +32,7 @@ VOCABULARY: dict[str, dict[str, tuple[str, ...]]] = {
 """The values that columns of the large tables may have besides NULL."""
 
 _WITHOUT_ROWID: dict[str, Any] = {"sqlite_with_rowid": False}
+_STATUSES = "'ok','empty','unparsable','truncated','error','refused'"
 
 
 def _text(description: str, **options: Any) -> Any:
@@ -445,6 +446,196 @@ class Checkpoint(SQLModel, table=True):
     __table_args__ = (CheckConstraint("status IN ('complete','removed')", name="status"), _WITHOUT_ROWID)
 
 
+class TestSet(SQLModel, table=True):
+    """The samples of one component of an evaluation dataset, frozen: what a model is asked, and what is right."""
+
+    __tablename__ = "test_set"
+    __test__ = False  # pytest would take the class for tests
+    id: int | None = Field(default=None, primary_key=True)
+    key: str = _text("SHA-256 of name, task, options and samples (ids, images, questions, references); not of places.")
+    name: str = _text("Component name.")
+    task: str = _text("report, classification, region, abnormality, phrase, detection or conversation.")
+    source: str = _text("Source.")
+    dataset_id: int | None = _text(
+        "The dataset that it was frozen from last.", default=None, foreign_key="dataset.id", ondelete="SET NULL"
+    )
+    options: str = _text("JSON list of the findings to choose among, for classification and detection.")
+    samples: int = _text("Number of samples.")
+    patients: int = _text("Different patients; samples without one count each.")
+    expected: int | None = _text("Samples in the published evaluation.", default=None)
+    run_id: int = _text("The run that froze it.", foreign_key="run.id")
+    __table_args__ = (
+        UniqueConstraint("key"),
+        CheckConstraint(
+            "task IN ('report','classification','region','abnormality','phrase','detection','conversation')",
+            name="task",
+        ),
+        Index(None, "name"),
+    )
+
+
+class TestSample(SQLModel, table=True):
+    """One sample of a test set."""
+
+    __tablename__ = "test_sample"
+    __test__ = False
+    test_set_id: int = Field(primary_key=True, description="The test set.")
+    position: int = Field(primary_key=True, description="Place in the test set, from 0.")
+    sample_id: str = _text("Id of the pair.")
+    image_id: int | None = _text("Row of the image when it was frozen.", default=None)
+    path: str = _text("Absolute path of the 8-bit file when it was frozen.")
+    patient_id: str | None = _text("The dataset's own id: the cluster for confidence intervals.", default=None)
+    study_id: str | None = _text("The dataset's own id.", default=None)
+    sex: str | None = _text("F or M.", default=None)
+    age: int | None = _text("Years.", default=None)
+    view: str | None = _text("As the dataset writes it.", default=None)
+    width: int | None = _text("Columns of the original image, pixels.", default=None)
+    height: int | None = _text("Rows of the original image, pixels.", default=None)
+    subject: str | None = _text("Region, finding or phrase to be located.", default=None)
+    indication: str | None = _text("Why the study was made, where the report says.", default=None)
+    turns: str = _text("JSON list of the human's turns, in the wording of the dataset.")
+    reference: str = _text(
+        'JSON object. report: {"text"}; classification: {"labels": {finding: 1, 0 or -1}, "positive": [...]}; '
+        'region, abnormality, phrase: {"boxes": [...]}; detection: {"boxes": {finding: [...]}}; '
+        'conversation: {"turns": [[role, text], ...]}.'
+    )
+    __table_args__ = (
+        ForeignKeyConstraint(["test_set_id"], ["test_set.id"], ondelete="CASCADE"),
+        _WITHOUT_ROWID,
+    )
+
+
+class Evaluation(SQLModel, table=True):
+    """One model's answers to one test set, under conditions that decide the answers."""
+
+    id: int | None = Field(default=None, primary_key=True)
+    key: str = _text("Hash of `identity`.")
+    test_set_id: int = _text("The test set.", foreign_key="test_set.id")
+    model: str = _text("Model, as the user named it.")
+    weights: str | None = _text("Folder of its weights, or the endpoint.", default=None)
+    identity: str = _text(
+        "JSON object of all that decides an answer: model, weights' hash, prompts, preprocessing, decoding, dtype, "
+        "backend with versions, batching, protocol and test set. The parser is not among it."
+    )
+    adapter: str | None = _text(
+        "JSON object of what the loaded model says of itself; it stays the same for all answers.", default=None
+    )
+    folder: str = _text("Folder of the run that began it.")
+    status: str = _text("building, or complete: every sample has a prediction, failures included.")
+    run_id: int = _text("The run that began it.", foreign_key="run.id")
+    created_at: str = _text("When it was begun.")
+    __table_args__ = (
+        UniqueConstraint("key"),
+        CheckConstraint("status IN ('building','complete')", name="status"),
+        Index(None, "test_set_id"),
+    )
+
+
+class Answering(SQLModel, table=True):
+    """What a run of `eval` works on, and where: one row beside its row in `run`."""
+
+    run_id: int = Field(primary_key=True, foreign_key="run.id", description="The run.")
+    folder: str = _text("The run's own folder: manifest, spools and logs of its workers.")
+    evaluations: str = _text("JSON list of the evaluations that it works on.")
+    job_id: str | None = _text("SLURM job that answers, if it was submitted.", default=None)
+    __table_args__ = (_WITHOUT_ROWID,)
+
+
+class Prediction(SQLModel, table=True):
+    """What a model said to one sample: its raw text, or why there is none."""
+
+    evaluation_id: int = Field(primary_key=True, description="The evaluation.")
+    position: int = Field(primary_key=True, description="The sample's place in the test set.")
+    status: str = _text("ok, empty, truncated (at the most new tokens), or error (asked again by the next run).")
+    text: str = _text("Raw text; for conversations a JSON list of the answers, one per round.")
+    prompt: str = _text("What was asked; for conversations a JSON list of the human's turns.")
+    seen_width: int | None = _text("Columns of the picture as the model got it.", default=None)
+    seen_height: int | None = _text("Rows of the picture as the model got it.", default=None)
+    tokens_in: int | None = _text("Tokens of the prompt, pictures included; of all rounds.", default=None)
+    tokens_out: int | None = _text("New tokens; of all rounds.", default=None)
+    latency_ms: int | None = _text("The sample's share of the time of its batches.", default=None)
+    worker: str = _text("Host and rank that asked.")
+    attempt: int = _text("Which try of this sample it was, from 1; a later one replaces an earlier.")
+    error: str | None = _text("Why there is no answer.", default=None)
+    run_id: int = _text("The run that asked.", foreign_key="run.id")
+    at: str = _text("When it was answered.")
+    __table_args__ = (
+        ForeignKeyConstraint(["evaluation_id"], ["evaluation.id"], ondelete="CASCADE"),
+        CheckConstraint(f"status IN ({_STATUSES})", name="status"),
+        _WITHOUT_ROWID,
+    )
+
+
+class Parsed(SQLModel, table=True):
+    """What a parser read from a prediction."""
+
+    evaluation_id: int = Field(primary_key=True, description="The evaluation.")
+    position: int = Field(primary_key=True, description="The sample's place in the test set.")
+    parser: str = Field(primary_key=True, description="Name and version, e.g. `boxes:radvlm/1`.")
+    status: str = _text("The prediction's status, or unparsable or refused.")
+    content: str = _text("JSON: boxes, findings with their evidence, or text, as the task has it.")
+    __table_args__ = (
+        ForeignKeyConstraint(["evaluation_id"], ["evaluation.id"], ondelete="CASCADE"),
+        CheckConstraint(f"status IN ({_STATUSES})", name="status"),
+        _WITHOUT_ROWID,
+    )
+
+
+class SampleScore(SQLModel, table=True):
+    """The numbers of a sample from which a family of metrics is computed: sums of them give every metric."""
+
+    __tablename__ = "sample_score"
+    evaluation_id: int = Field(primary_key=True, description="The evaluation.")
+    family: str = Field(primary_key=True, description="Family of metrics, e.g. `bleu`.")
+    position: int = Field(primary_key=True, description="The sample's place in the test set.")
+    version: int = _text("Of the family.")
+    status: str = _text("Of the answer that was scored.")
+    numbers: str = _text("JSON list in the order of the family's columns; null where there is none.")
+    __table_args__ = (
+        ForeignKeyConstraint(["evaluation_id"], ["evaluation.id"], ondelete="CASCADE"),
+        CheckConstraint(f"status IN ({_STATUSES})", name="status"),
+        _WITHOUT_ROWID,
+    )
+
+
+class Score(SQLModel, table=True):
+    """One metric of an evaluation, with its confidence interval."""
+
+    evaluation_id: int = Field(primary_key=True, description="The evaluation.")
+    metric: str = Field(primary_key=True, description="Metric.")
+    part: str = Field(primary_key=True, description="Empty: all samples; a finding; or parsed-only.")
+    value: float | None = _text("NULL where it is not defined, or cannot be computed here (see remark).", default=None)
+    low: float | None = _text("Lower end of the 95 % interval.", default=None)
+    high: float | None = _text("Upper end of the 95 % interval.", default=None)
+    n: int = _text("Samples.")
+    clusters: int = _text("Patients, or samples where the source names no patients.")
+    coverage: float | None = _text("Share of samples whose answer could be scored.", default=None)
+    family: str = _text("Family of metrics.")
+    version: int = _text("Of the family.")
+    remark: str | None = _text("Why there is no value, or what to know of it.", default=None)
+    __table_args__ = (
+        ForeignKeyConstraint(["evaluation_id"], ["evaluation.id"], ondelete="CASCADE"),
+        _WITHOUT_ROWID,
+    )
+
+
+class Judgement(SQLModel, table=True):
+    """What a judging language model said of a prediction."""
+
+    evaluation_id: int = Field(primary_key=True, description="The evaluation.")
+    judge: str = Field(primary_key=True, description="Judge, model and version of its prompt.")
+    position: int = Field(primary_key=True, description="The sample's place in the test set.")
+    status: str = _text("Of the judgement.")
+    text: str = _text("As the judge wrote it.")
+    call_id: int | None = _text("The call whose answer it is.", default=None, foreign_key="llm_call.id")
+    numbers: str = _text("JSON list of what was read from it: scores, or counts; null where there is none.")
+    __table_args__ = (
+        ForeignKeyConstraint(["evaluation_id"], ["evaluation.id"], ondelete="CASCADE"),
+        CheckConstraint(f"status IN ({_STATUSES})", name="status"),
+        _WITHOUT_ROWID,
+    )
+
+
 class Spool(SQLModel, table=True):
     """How far a worker's spool file has been taken in."""
 
@@ -569,6 +760,26 @@ VIEWS: dict[str, tuple[str, str]] = {
         "Pairs that a training run left out, and why.",
         "SELECT event.run_id, json_extract(event.body, '$.pair_id') AS pair_id, json_extract(event.body, "
         "'$.reason') AS reason FROM event WHERE event.kind = 'dropped' GROUP BY 1, 2",
+    ),
+    "evaluation_result": (
+        "Every metric of every evaluation, with its interval.",
+        "SELECT evaluation.id AS evaluation_id, evaluation.model, test_set.name AS test_set, test_set.task, "
+        "test_set.source, evaluation.status, score.metric, score.part, score.value, score.low, score.high, score.n, "
+        "score.clusters, score.coverage, score.remark, test_set.expected FROM score "
+        "JOIN evaluation ON evaluation.id = score.evaluation_id JOIN test_set ON test_set.id = evaluation.test_set_id",
+    ),
+    "prediction_view": (
+        "Predictions beside what was asked, what is right, and what the parsers read.",
+        "SELECT evaluation.id AS evaluation_id, evaluation.model, test_set.name AS test_set, test_set.task, "
+        "test_sample.position, test_sample.sample_id, test_sample.patient_id, test_sample.study_id, test_sample.sex, "
+        "test_sample.age, test_sample.view, test_sample.path, test_sample.subject, test_sample.reference, "
+        "prediction.prompt, prediction.status, prediction.text, prediction.error, prediction.tokens_in, "
+        "prediction.tokens_out, prediction.latency_ms, prediction.worker, prediction.attempt, prediction.at, "
+        "parsed.parser, parsed.status AS parsed_status, parsed.content FROM prediction "
+        "JOIN evaluation ON evaluation.id = prediction.evaluation_id "
+        "JOIN test_set ON test_set.id = evaluation.test_set_id "
+        "JOIN test_sample ON test_sample.test_set_id = test_set.id AND test_sample.position = prediction.position "
+        "LEFT JOIN parsed ON parsed.evaluation_id = prediction.evaluation_id AND parsed.position = prediction.position",
     ),
 }
 """Views with stable names: name -> (what it shows, SELECT). A migration creates each as it stood at the time."""
