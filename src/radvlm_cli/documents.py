@@ -38,9 +38,12 @@ def load_yaml(text: str, where: str) -> Any:
         raise ConfigError(f"{where} is not valid YAML{place}: {getattr(error, 'problem', error)}.") from error
 
 
-def json_objects(text: str) -> Iterator[dict[str, Any]]:
-    """The whole JSON objects in a text, from the left, none within another, with or without words around them."""
-    decoder = json.JSONDecoder(strict=False)
+def json_objects(text: str, *, unique: bool = False) -> Iterator[dict[str, Any]]:
+    """The whole JSON objects in a text, from the left, none within another, with or without words around them.
+
+    `unique`: an object that gives a key twice is none.
+    """
+    decoder = json.JSONDecoder(strict=False, object_pairs_hook=_unique if unique else None)
     start = 0
     for _ in range(_OBJECTS_TRIED):
         start = text.find("{", start)
@@ -52,6 +55,13 @@ def json_objects(text: str) -> Iterator[dict[str, Any]]:
             start += 1
             continue
         yield cast(dict[str, Any], _readable_in(found))
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("a key is given twice")
+    return found
 
 
 def readable(text: str) -> str:

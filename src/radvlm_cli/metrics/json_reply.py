@@ -15,5 +15,6 @@ def sole_object(text: str, *names: str) -> dict[str, Any] | None:
 
     Words or a fence around it do no harm. Thoughts in front are not looked at.
     """
-    found = [document for document in json_objects(_THOUGHT.sub("", text)) if all(name in document for name in names)]
+    answers = json_objects(_THOUGHT.sub("", text), unique=True)
+    found = [document for document in answers if all(name in document for name in names)]
     return found[0] if len(found) == 1 else None
