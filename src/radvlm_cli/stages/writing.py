@@ -25,7 +25,7 @@ from radvlm_cli.store.components import image_owner
 from radvlm_cli.store.engine import Store
 from radvlm_cli.store.runs import Run
 
-MAX_TOKENS = {"curate": 600, "converse": 1800}
+MAX_TOKENS = {"curate": 600, "converse": 1800, "judge": 1500}
 """Per answer. Azure charges a call's prompt and max_tokens against the quota when it is admitted."""
 
 
