@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 from radvlm_cli.errors import ConfigError
 from radvlm_cli.hashing import canonical_json, content_hash
@@ -133,6 +133,32 @@ def remaining(store: Store, evaluation: EvaluationRow) -> list[Remaining]:
         (evaluation.id, evaluation.test_set_id),
     )
     return [Remaining._make(row) for row in rows]
+
+
+class Asked(Protocol):
+    """A sample that was to be asked."""
+
+    @property
+    def evaluation_id(self) -> int: ...
+
+    @property
+    def position(self) -> int: ...
+
+    @property
+    def attempt(self) -> int: ...
+
+
+A = TypeVar("A", bound=Asked)
+
+
+def unanswered(store: Store, asked: Iterable[A]) -> list[A]:
+    """Those that this attempt, or a later one, has brought no prediction for."""
+    asked = list(asked)
+    reached: dict[tuple[int, int], int] = {}
+    for evaluation in {each.evaluation_id for each in asked}:
+        rows = store.rows("SELECT position, attempt FROM prediction WHERE evaluation_id = ?", (evaluation,))
+        reached |= {(evaluation, position): attempt for position, attempt in rows}
+    return [each for each in asked if reached.get((each.evaluation_id, each.position), 0) < each.attempt]
 
 
 def counts(store: Store, evaluation_id: int) -> dict[str, int]:
