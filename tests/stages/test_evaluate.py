@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
-
 import pytest
 
 from tests.stages import evaluating
-from tests.stages.evaluating import Bench, make_bench, run_eval, script, texts
+from tests.stages.evaluating import Bench, make_bench, run_eval, texts
 
 
 @pytest.fixture(scope="module")

@@ -27,9 +27,8 @@ from radvlm_cli.adapters.batching import answer_all, is_out_of_memory
 from radvlm_cli.adapters.protocol import Adapter, Reply, Request
 from radvlm_cli.errors import RadvlmError
 from radvlm_cli.records import Turn
-from radvlm_cli.stages.answering_job import STOP_FILE, Ask, Job, loading_of, read_asks, read_job
-from radvlm_cli.store.evaluations import check_adapter, now
-from radvlm_cli.store.spool import SpoolWriter
+from radvlm_cli.stages.answering_job import STOP_FILE, Ask, Job, check_adapter, loading_of, read_asks, read_job
+from radvlm_cli.store.spool_writer import SpoolWriter, now
 
 BEAT_S = 30.0
 AT_ONCE = 64

@@ -6,13 +6,13 @@ Workers open no store: these two files in the run's folder, which all nodes see,
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from radvlm_cli.adapters.protocol import Loading, Task
-from radvlm_cli.errors import DataError
+from radvlm_cli.errors import ConfigError, DataError
 from radvlm_cli.files import atomic_write
 from radvlm_cli.hashing import canonical_json
 
@@ -92,3 +92,19 @@ def loading_of(job: Job) -> Loading:
     values = dict(job.loading)
     weights = tuple(Path(path) for path in values.pop("weights"))
     return Loading(weights=weights, **values)
+
+
+def check_adapter(before: Mapping[str, Any], said: Mapping[str, Any]) -> None:
+    """ConfigError naming what a model says otherwise than when the evaluation began: its answers would not be alike."""
+    changed = sorted(name for name in {*before, *said} if before.get(name) != said.get(name))
+    if changed:
+        listed = "; ".join(f"{n}: was {_brief(before.get(n))}, now {_brief(said.get(n))}" for n in changed)
+        raise ConfigError(
+            f"The model would not answer as it did when this evaluation began ({listed}).",
+            "Run it under the same conditions, or begin anew: --again",
+        )
+
+
+def _brief(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:77]}..."

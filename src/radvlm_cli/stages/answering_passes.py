@@ -17,8 +17,9 @@ from radvlm_cli.errors import ConfigError, EvaluationError, Interrupted
 from radvlm_cli.stages.answering_job import STOP_FILE, Ask, Job, write_job
 from radvlm_cli.stages.answering_watch import Watch
 from radvlm_cli.stages.answering_workers import forget_hands, in_hand, node_command, start_workers
-from radvlm_cli.store.evaluations import keep_answers, now, unanswered
+from radvlm_cli.store.evaluations import keep_answers, unanswered
 from radvlm_cli.store.runs import Run
+from radvlm_cli.store.spool_writer import now
 from radvlm_cli.training.launch import Ranks, Started
 
 _LOOK_EVERY_S = 0.5

@@ -8,6 +8,7 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
+from radvlm_cli.stages.answering_job import check_adapter
 from radvlm_cli.store.evaluations import ANSWERS, counts, keep_adapter
 from radvlm_cli.store.runs import Run
 from radvlm_cli.store.spool import Tail, take_in
@@ -61,7 +62,7 @@ class Watch:
         self._heard[rank] = time.monotonic()
         if kind == "loaded":
             for evaluation in self._evaluations:
-                keep_adapter(self._run, evaluation, body["adapter"])
+                check_adapter(keep_adapter(self._run, evaluation, body["adapter"]), body["adapter"])
             where = body.get("gpu") or "the CPU"
             self._run.progress.note(f"Worker {rank}: loaded in {body['seconds']} s on {where} of {body['host']}")
         elif kind == "ended":
