@@ -72,7 +72,7 @@ def _report(_uncertain: Uncertain) -> _Maker:
 
 
 def _classification(uncertain: Uncertain) -> _Maker:
-    return lambda record, number: (classification.instruct(_positive(record.content, uncertain), number), None)
+    return lambda record, number: (classification.instruct(positive_findings(record.content, uncertain), number), None)
 
 
 def _region(_uncertain: Uncertain) -> _Maker:
@@ -121,7 +121,8 @@ _MAKERS: dict[str, Callable[[Uncertain], _Maker]] = {
 
 
 @lru_cache(maxsize=1 << 16)
-def _positive(labels: str, uncertain: Uncertain) -> tuple[str, ...]:
+def positive_findings(labels: str, uncertain: Uncertain) -> tuple[str, ...]:
+    """The findings that count as present in this JSON object of labels, in the order of ABNORMALITIES."""
     values: dict[str, int] = loads(labels)
     present = (1, -1) if uncertain == "positive" else (1,)
     return tuple(name for name in ABNORMALITIES if values.get(name) in present)

@@ -7,8 +7,7 @@ they grow, and once more at its next start. A torn last line waits until it is w
 from __future__ import annotations
 
 import json
-import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,30 +16,19 @@ from radvlm_cli.errors import StoreError
 from radvlm_cli.hashing import canonical_json
 from radvlm_cli.store.bulk import execute_many
 from radvlm_cli.store.engine import Store
+from radvlm_cli.store.spool_writer import SUFFIX
 
-SUFFIX = ".spool.jsonl"
 _AT_ONCE = 5000
 """Lines per transaction."""
 
 
-class SpoolWriter:
-    """A worker's end: append events; each call is one write of whole lines."""
+class Into(NamedTuple):
+    """Where the lines of one kind go instead of the table `event`."""
 
-    def __init__(self, folder: Path, worker: str) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
-        self._file = os.open(folder / f"{worker}{SUFFIX}", os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
-        # A line torn by an earlier death of this worker is ended, so that it cannot swallow the next one.
-        if os.fstat(self._file).st_size:
-            os.write(self._file, b"\n")
-
-    def append(self, kind: str, **body: Any) -> None:
-        """Append one event."""
-        os.write(self._file, (canonical_json({"kind": kind, **body}) + "\n").encode())
-
-    def close(self) -> None:
-        """Sync and close."""
-        os.fsync(self._file)
-        os.close(self._file)
+    sql: str
+    """Must leave the table as it is where a line comes a second time."""
+    row: Callable[[int, dict[str, Any]], Sequence[Any]]
+    """Run and body of a line -> parameters. LookupError, TypeError or ValueError where the line lacks what it needs."""
 
 
 class Taken(NamedTuple):
@@ -49,40 +37,59 @@ class Taken(NamedTuple):
     events: int
     damaged: int
     """Whole lines that are not JSON objects with a kind (torn by a death); passed over."""
+    rows: int = 0
+    """Rows that came, or changed, outside the table `event`."""
 
 
-def take_in(store: Store, run_id: int, folder: Path) -> Taken:
-    """Read what has been added to the run's spools since the last look, into the `event` table."""
-    events = damaged = 0
+class _Lines(NamedTuple):
+    """Some lines of a spool."""
+
+    events: list[tuple[int, str, str]]
+    """Offset, kind, body."""
+    rows: dict[str, list[Sequence[Any]]]
+    """By SQL."""
+    damaged: int
+    end: int
+    """Byte after the last of them."""
+
+
+def take_in(store: Store, run_id: int, folder: Path, into: Mapping[str, Into] | None = None) -> Taken:
+    """Read what has been added to the run's spools since the last look, into the `event` table.
+
+    `into` names kinds of lines that go elsewhere. Memory does not grow with the spools.
+    """
+    events = damaged = others = 0
     offsets = dict(store.rows("SELECT file, offset FROM spool WHERE run_id = ?", (run_id,)))
     for path in sorted(folder.glob(f"*{SUFFIX}")):
         start = offsets.get(path.name, 0)
         if path.stat().st_size < start:
             raise StoreError(f"The spool {path} is shorter than what was read from it: it was replaced or cut.")
-        for rows, bad, end in _read_lines(path, start):
-            damaged += bad
+        for lines in _read_lines(path, start, run_id, into or {}):
+            damaged += lines.damaged
             with store.write() as connection:
                 events += execute_many(
                     connection,
                     "INSERT OR IGNORE INTO event (run_id, file, offset, kind, body) VALUES (?, ?, ?, ?, ?)",
-                    [(run_id, path.name, *row) for row in rows],
+                    [(run_id, path.name, *event) for event in lines.events],
                 )
+                for sql, rows in lines.rows.items():
+                    others += execute_many(connection, sql, rows)
                 connection.exec_driver_sql(
                     "INSERT INTO spool (run_id, file, offset) VALUES (?, ?, ?) "
                     "ON CONFLICT (run_id, file) DO UPDATE SET offset = excluded.offset",
-                    (run_id, path.name, end),
+                    (run_id, path.name, lines.end),
                 )
-    return Taken(events, damaged)
+    return Taken(events, damaged, others)
 
 
-def _read_lines(path: Path, start: int) -> Iterator[tuple[list[tuple[int, str, str]], int, int]]:
-    """Whole lines from byte `start` on, some thousand at a time: (offset, kind, body), how many were damaged, and
-    where they end. A torn last line is left for the next look."""
+def _read_lines(path: Path, start: int, run_id: int, into: Mapping[str, Into]) -> Iterator[_Lines]:
+    """Whole lines from byte `start` on, some thousand at a time. A torn last line is left for the next look."""
     position = start
     with path.open("rb") as stream:
         stream.seek(start)
         while lines := list(islice(stream, _AT_ONCE)):
-            rows: list[tuple[int, str, str]] = []
+            events: list[tuple[int, str, str]] = []
+            rows: dict[str, list[Sequence[Any]]] = {}
             damaged, before = 0, position
             for line in lines:
                 if not line.endswith(b"\n"):
@@ -90,12 +97,16 @@ def _read_lines(path: Path, start: int) -> Iterator[tuple[list[tuple[int, str, s
                 if line.strip():
                     try:
                         event = json.loads(line)
-                        rows.append((position, event.pop("kind"), canonical_json(event)))
-                    except (ValueError, KeyError, AttributeError, TypeError):
+                        kind = event.pop("kind")
+                        if kind in into:
+                            rows.setdefault(into[kind].sql, []).append(into[kind].row(run_id, event))
+                        else:
+                            events.append((position, kind, canonical_json(event)))
+                    except (ValueError, LookupError, AttributeError, TypeError):
                         damaged += 1
                 position += len(line)
             if position > before:
-                yield rows, damaged, position
+                yield _Lines(events, rows, damaged, position)
             if not lines[-1].endswith(b"\n"):
                 return
 
