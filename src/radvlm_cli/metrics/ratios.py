@@ -11,7 +11,8 @@ from radvlm_cli.metrics.family import Table
 def ratio(numerator: ArrayLike, denominator: ArrayLike) -> Table:
     """Element by element; NaN where the denominator is 0."""
     above, below = np.broadcast_arrays(np.asarray(numerator, float), np.asarray(denominator, float))
-    return np.divide(above, below, out=np.full(above.shape, np.nan), where=below != 0)
+    quotients: Table = np.divide(above, below, out=np.full(above.shape, np.nan), where=below != 0)
+    return quotients
 
 
 def f_measure(precision: ArrayLike, recall: ArrayLike) -> Table:
