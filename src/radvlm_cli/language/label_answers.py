@@ -13,7 +13,7 @@ from typing import Literal, NamedTuple
 
 from radvlm_cli.labels import ABNORMALITIES
 from radvlm_cli.language.answer_parts import answer_span, without_asides
-from radvlm_cli.language.findings import Polarity, findings
+from radvlm_cli.language.findings import Finding, Polarity, findings
 from radvlm_cli.language.label_forms import Said, read_json, read_lines
 from radvlm_cli.language.label_names import NOTHING, denied_labels, label_of_concept
 
@@ -55,6 +55,7 @@ class LabelAnswer(NamedTuple):
 
 def read_labels(text: str) -> LabelAnswer:
     """Read one answer. Never raises, whatever the text."""
+    text = text.replace("\u2019", "'")
     start, end = answer_span(text)
     answer = text[start:end]
     form: Form = "json"
@@ -80,10 +81,11 @@ def read_prose(text: str) -> Said:
     """Read report language: labels by concept, what normal states deny, and denials of everything."""
     evidence: list[tuple[str, Polarity, int, int]] = []
     others: list[str] = []
-    for found in findings(_CERTAIN.sub(lambda match: " " * len(match[0]), text)):
+    for found in findings(_as_report(text)):
         place = (found.start, found.end)
-        if label := label_of_concept(found.concept):
-            evidence.append((label, found.polarity, *place))
+        if label := _label(found, text):
+            borderline = found.polarity == "present" and "borderline" in text[slice(*place)].lower()
+            evidence.append((label, "uncertain" if borderline else found.polarity, *place))
         elif found.concept in ("normal chest", "acute abnormality"):
             pass  # see _NOTHING: not each of them denies everything
         elif denied := denied_labels(found.concept):
@@ -97,8 +99,17 @@ def read_prose(text: str) -> Said:
     return Said(tuple(evidence), tuple(others))
 
 
-_CERTAIN = re.compile(r"\b(?:consistent|compatible|in keeping) with\b", re.IGNORECASE)
-"""findings.py takes them for doubt, as a report's reader may; in a short answer they name what was chosen."""
+_CERTAIN = re.compile(
+    r"\b(?:(?:consistent|compatible|in keeping) with|no (?:\w+ )?(?:change|worsening|increase|progression) (?:in|of)"
+    r"|(?:has|have) not (?:yet )?(?:resolved|cleared|disappeared))\b"
+    r"|\bno findings?\b(?=\s*[,;&])",
+    re.IGNORECASE,
+)
+"""What findings.py takes for doubt or for a denial of what follows, and is neither in a short answer."""
+_NAMES = re.compile("|".join(ABNORMALITIES), re.IGNORECASE)
+"""`No Edema is seen` would be read as two sentences, of which the second starts at `Edema`."""
+_NEW_LINE = re.compile(r"\n(?!\s*[a-z])|(?<![^\n]{50})\n")
+"""A line that goes on in lower case after a long one is wrapped."""
 _THING = (
     r"(?:abnormalit(?:y|ies)|abnormal (?:finding|area)s?|findings?|patholog(?:y|ies)|diseases?|conditions?|process(?:es)?"
     r"|anomal(?:y|ies)|options?|labels?)"
@@ -128,7 +139,25 @@ _REFUSED = re.compile(
     r"(?:provide|interpret|diagnos\w+|help|assist|analy[sz]e|give|read|comment|offer)|as an ai\b)",
     re.IGNORECASE,
 )
+_EDEMA = re.compile(r"\s+(?:\w+\s+)?o?edema", re.IGNORECASE)
 _WEIGHT: Mapping[Polarity, int] = {"absent": 0, "uncertain": 1, "present": 2}
+
+
+def _as_report(text: str) -> str:
+    """The same text, place by place, as findings.py expects it: lines end, and only sentences start with capitals."""
+    text = _CERTAIN.sub(lambda match: " " * len(match[0]), text)
+    text = _NAMES.sub(lambda match: match[0].lower(), text)
+    return _NEW_LINE.sub(";", text)
+
+
+def _label(found: Finding, text: str) -> str | None:
+    """As CheXpert has it: `airspace disease` is an opacity, and `interstitial edema` no more than edema."""
+    words, after = text[found.start : found.end].lower(), text[found.end :]
+    if found.concept == "interstitial disease" and _EDEMA.match(after):
+        return None
+    if words.startswith("air") and "bronchogram" not in words and "consolidation" not in words:
+        return None if "consolidation" in after[:15].lower() else "Lung Opacity"
+    return label_of_concept(found.concept)
 
 
 def _together(evidence: Iterable[Evidence]) -> dict[str, Polarity]:

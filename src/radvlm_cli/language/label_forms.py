@@ -35,7 +35,18 @@ _GROUPS: tuple[tuple[re.Pattern[str], Polarity], ...] = (
 )  # fmt: skip
 _GROUP_REST = r"(?:\s+(?:findings?|labels?|abnormalit(?:y|ies)|conditions?|for|are|is|diagnos[ei]s|diseases?))*"
 _NAMES = ("label", "name", "finding", "abnormality", "disease", "condition", "class", "pathology", "diagnosis")
-_STATES = ("status", "present", "presence", "state", "polarity", "answer", "result", "prediction", "probability", "value")
+_STATES = (
+    "status",
+    "present",
+    "presence",
+    "state",
+    "polarity",
+    "answer",
+    "result",
+    "prediction",
+    "probability",
+    "value",
+)
 
 
 def group_of(heading: str) -> Polarity | None:
@@ -97,6 +108,8 @@ class _Walk:
 
     def read(self, value: Any) -> tuple[list[Piece], list[str]]:
         if value in ([], {}):
+            if any(map(str.isalnum, (self._lower[: self._start] + self._lower[self._end :]).replace("json", ""))):
+                return [], []  # `- [ ] Edema`
             self._say(NOTHING, "present", "")
         else:
             self._go(value, "present")
@@ -175,14 +188,17 @@ def _state(value: Any) -> Polarity | None:
 # Lines
 
 _BULLET = re.compile(r"\s*(?:(?:[-*\u2022>#|]+|\(?\d{1,2}[.)]|\(?[a-z][)])\s*)*")
-_TICK = re.compile(r"\s*(?:[-*]\s*)?(\[[ xX\u2713\u2714]?\]|[\u2705\u2714\u2713\u2611]|[\u274c\u2717\u2718\u2610])\ufe0f?\s*")
+_TICK = re.compile(
+    r"\s*(?:[-*]\s*)?(\[[ xX\u2713\u2714]?\]|[\u2705\u2714\u2713\u2611]|[\u274c\u2717\u2718\u2610])\ufe0f?\s*"
+)
 _CHECKED = re.compile(r"[xX\u2705\u2714\u2713\u2611]")
 _SPLIT = re.compile(r"\s*(?:=>|->|[:=\u2192]|(?<=\s)[-\u2013\u2014](?=\s)|\?)\s*")
 _NAMED_PAIR = re.compile(
     r"finding\s*:\s*([^,;:\n]+)[,;]\s*(?:presence|present|status)\s*:\s*([^,;.\n]+)", re.IGNORECASE
 )
 _BRACKETED = re.compile(r"([A-Za-z][A-Za-z /_-]*?)\s*\(\s*([^()]{1,30}?)\s*\)")
-_VERDICT = re.compile(r"([^.;:!?\n]+?),?\s+(yes|no)\b(?=\s*(?:[.;,\n]|$)|\s+[A-Za-z])", re.IGNORECASE)
+_VERDICT = re.compile(r"([^.;:!?\n]+?),?\s+(yes|no)\b", re.IGNORECASE)
+_ENDS_IN_VERDICT = re.compile(r"\s(?:yes|no)\W*$", re.IGNORECASE)
 _HEADING = re.compile(r"(?:^|(?<=[.;\n]))\s*[#*_> -]*([A-Za-z][A-Za-z ]{1,40}?)\s*[*_]*:[*_]*\s*")
 
 
@@ -251,7 +267,11 @@ class _Lines:
     def _items(self, start: int, text: str, said: Polarity) -> bool:
         """Read a plain list of labels; False where it is none."""
         places = [(m.start(), m[0]) for m in re.finditer(r"(?:(?!\s+and\s)[^,;/])+", text)]
-        named = [(place, item, label_of(re.sub(r"^\s*(?:and|or)\s+", "", item))) for place, item in places if item.strip(" .*-")]
+        named = [
+            (place, item, label_of(re.sub(r"^\s*(?:and|or)\s+", "", item)))
+            for place, item in places
+            if item.strip(" .*-")
+        ]
         if not named or not all(label for _, _, label in named):
             return False
         for place, item, label in named:
@@ -264,6 +284,7 @@ class _Lines:
             label, said = label_of(head), polarity_of(match[2])
             if label and said and head.strip():
                 self._say(label, said, start + match.end(1) - len(head), start + match.end())
+        self._verdicts(start, part)
         for offset, piece in _pieces(part):
             self._pair(start + offset, piece)
 
@@ -277,12 +298,16 @@ class _Lines:
             if label and said:
                 self._say(label, said, start, start + cut.end() + _length(value))
                 return
-        for match in _VERDICT.finditer(piece):
-            names = [n for n in re.split(r",|\band\b|\bor\b|\bbut\b", match[1]) if n.strip()]
+
+    def _verdicts(self, start: int, part: str) -> None:
+        """`consolidation yes pneumonia no`, `edema and effusion, no`: only where the whole part ends in one."""
+        for match in _VERDICT.finditer(part) if _ENDS_IN_VERDICT.search(part) else ():
+            names = [name for name in re.split(r",|\band\b|\bor\b|\bbut\b", match[1]) if name.strip()]
             labels = [label_of(name) for name in names]
-            if labels and all(labels):
+            said: Polarity = "present" if match[2].lower() == "yes" else "absent"
+            if all(labels):
                 for label in labels:
-                    self._say(str(label), "present" if match[2].lower() == "yes" else "absent", start + match.start(), start + match.end())
+                    self._say(str(label), said, start + match.start(), start + match.end())
 
     def _say(self, label: str, said: Polarity, start: int, end: int) -> None:
         self.pieces.append((label, said, start, end))

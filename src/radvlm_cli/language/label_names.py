@@ -102,7 +102,16 @@ def of_number(value: float) -> Polarity | None:
 
 def _names() -> dict[str, str]:
     names = {name.casefold(): name for name in ABNORMALITIES} | {a.casefold(): b for a, b in ALIASES.items()}
-    nothing = ("no finding", "no findings", "none", "normal", "nothing", "no abnormality", "no abnormalities", "healthy")
+    nothing = (
+        "no finding",
+        "no findings",
+        "none",
+        "normal",
+        "nothing",
+        "no abnormality",
+        "no abnormalities",
+        "healthy",
+    )
     names |= {f"{name}s": label for name, label in names.items() if not name.endswith("s")}
     return names | dict.fromkeys(nothing, NOTHING)
 
