@@ -13,6 +13,7 @@ import numpy as np
 
 from radvlm_cli.metrics.family import Need, Table
 from radvlm_cli.metrics.json_reply import sole_object
+from radvlm_cli.metrics.ratios import ratio
 from radvlm_cli.records import JudgeReply
 
 WEIGHTS = {"urgent": 1.0, "actionable_not_urgent": 0.5, "not_actionable_not_urgent": 0.25, "benign_expected": 0.0}
@@ -125,11 +126,10 @@ class Crimson:
     def values(self, sums: Table) -> dict[str, Table]:
         """`crimson` over scored reports (empty ones are 0), numbers of errors per judged one, and coverage."""
         crimson, false, missing, attributes, judged, scored, samples = np.moveaxis(sums, -1, 0)
-        with np.errstate(invalid="ignore", divide="ignore"):
-            return {
-                "crimson": crimson / scored,
-                "crimson_false_findings": false / judged,
-                "crimson_missing_findings": missing / judged,
-                "crimson_attribute_errors": attributes / judged,
-                "crimson_coverage": scored / samples,
-            }
+        return {
+            "crimson": ratio(crimson, scored),
+            "crimson_false_findings": ratio(false, judged),
+            "crimson_missing_findings": ratio(missing, judged),
+            "crimson_attribute_errors": ratio(attributes, judged),
+            "crimson_coverage": ratio(scored, samples),
+        }

@@ -16,6 +16,7 @@ from typing import NamedTuple
 import numpy as np
 
 from radvlm_cli.metrics.family import Need, Table
+from radvlm_cli.metrics.ratios import ratio
 from radvlm_cli.records import JudgeReply
 
 MODEL = "StanfordAIMI/GREEN-radllama2-7b"
@@ -140,7 +141,6 @@ class Green:
     def values(self, sums: Table) -> dict[str, Table]:
         """`green` over scored reports (empty ones are 0), counts per judged report, and how many have a score."""
         green, matched, *errors, judged, scored, samples = np.moveaxis(sums, -1, 0)
-        with np.errstate(invalid="ignore", divide="ignore"):
-            counted = {"green_matched": matched / judged, "green_errors": sum(errors) / judged}
-            counted |= {f"green_{kind}": total / judged for kind, total in zip(KINDS, errors, strict=True)}
-            return {"green": green / scored, **counted, "green_coverage": scored / samples}
+        counted = {"green_matched": ratio(matched, judged), "green_errors": ratio(sum(errors), judged)}
+        counted |= {f"green_{kind}": ratio(total, judged) for kind, total in zip(KINDS, errors, strict=True)}
+        return {"green": ratio(green, scored), **counted, "green_coverage": ratio(scored, samples)}

@@ -15,6 +15,7 @@ from radvlm_cli.errors import DataError
 from radvlm_cli.hashing import canonical_json
 from radvlm_cli.metrics.family import Need, Table
 from radvlm_cli.metrics.json_reply import sole_object
+from radvlm_cli.metrics.ratios import ratio
 from radvlm_cli.records import Box, JudgeReply
 
 PROMPT = "judge-conversation"
@@ -154,13 +155,12 @@ class ConversationJudge:
     def values(self, sums: Table) -> dict[str, Table]:
         """Means over all conversations, over graded ones, over graded rounds, and the share that is graded."""
         overall, round_scores, rounds, scored, samples = np.moveaxis(sums, -1, 0)
-        with np.errstate(invalid="ignore", divide="ignore"):
-            return {
-                "judge_overall": overall / samples,
-                "judge_overall_judged": overall / scored,
-                "judge_round": round_scores / rounds,
-                "judge_coverage": scored / samples,
-            }
+        return {
+            "judge_overall": ratio(overall, samples),
+            "judge_overall_judged": ratio(overall, scored),
+            "judge_round": ratio(round_scores, rounds),
+            "judge_coverage": ratio(scored, samples),
+        }
 
 
 def _read(judged: Judged) -> Scores | None:

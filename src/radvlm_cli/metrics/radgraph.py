@@ -13,6 +13,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from radvlm_cli.metrics.family import Need, Table
+from radvlm_cli.metrics.ratios import ratio
 
 Compat = Literal["", "0.1.18"]
 """`0.1.18` counts as that release of the package does: case matters, save in the complete reward's related entities."""
@@ -125,10 +126,9 @@ class RadGraph:
     def values(self, sums: Table) -> dict[str, Table]:
         """Means over the reports that are scored."""
         *totals, scored, samples = np.moveaxis(sums, -1, 0)
-        with np.errstate(invalid="ignore", divide="ignore"):
-            means = {f"radgraph_{name}": total / scored for name, total in zip(Rewards._fields, totals, strict=True)}
-            combined = (means["radgraph_entity"] + means["radgraph_relation"]) / 2
-            return means | {"radgraph_combined": combined, "radgraph_coverage": scored / samples}
+        means = {f"radgraph_{name}": ratio(total, scored) for name, total in zip(Rewards._fields, totals, strict=True)}
+        combined = (means["radgraph_entity"] + means["radgraph_relation"]) / 2
+        return means | {"radgraph_combined": combined, "radgraph_coverage": ratio(scored, samples)}
 
 
 def _complete(graph: Graph, plain: Callable[[str], str], related: Callable[[str], str]) -> set[Hashable]:
