@@ -5,6 +5,7 @@
     ├── StoreError             the store is missing, ahead of this version, locked, or on a network file system
     ├── ConfigError            a setting, recipe or option does not make sense
     ├── TrainingError          the training program ended with an error
+    ├── EvaluationError        the workers of an evaluation ended with an error
     └── Interrupted            stopped by Ctrl-C or SIGTERM, work committed (exit code 130)
 
 Anything else that escapes is a bug and keeps its traceback (exit code 1). Only `main.py` turns these into text.
@@ -39,6 +40,10 @@ class ConfigError(RadvlmError):
 
 class TrainingError(RadvlmError):
     """The training program ended with an error; what it says of it."""
+
+
+class EvaluationError(RadvlmError):
+    """The workers of an evaluation ended with an error; what they say of it."""
 
 
 class Interrupted(RadvlmError):

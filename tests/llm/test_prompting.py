@@ -1,7 +1,8 @@
 import pytest
 
+from radvlm_cli.documents import readable
 from radvlm_cli.llm import Message, Prompt
-from radvlm_cli.llm.prompting import ask, ask_again, find_object, readable
+from radvlm_cli.llm.prompting import ask, ask_again, find_object
 
 PROMPT = Prompt("test", "m", {"seed": 1}, (Message(role="system", content="Curate."),))
 

@@ -5,7 +5,8 @@ import pytest
 from radvlm_cli.errors import StoreError
 from radvlm_cli.store.engine import Store
 from radvlm_cli.store.runs import Run
-from radvlm_cli.store.spool import SpoolWriter, take_in
+from radvlm_cli.store.spool import take_in
+from radvlm_cli.store.spool_writer import SpoolWriter
 
 
 def _events(store: Store) -> list[tuple[str, str]]:

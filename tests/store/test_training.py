@@ -13,7 +13,8 @@ import pytest
 from radvlm_cli.errors import ConfigError
 from radvlm_cli.store.engine import Store
 from radvlm_cli.store.runs import Run, open_run
-from radvlm_cli.store.spool import SpoolWriter, Tail, take_in
+from radvlm_cli.store.spool import Tail, take_in
+from radvlm_cli.store.spool_writer import SpoolWriter
 from radvlm_cli.store.training import keep_training, last_event, reconcile_checkpoints, training_row
 
 

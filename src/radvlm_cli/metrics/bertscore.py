@@ -61,6 +61,7 @@ class BertScore:
     ) -> None:
         """`folder`: of the weights, else the hub's cache; `corpus`: texts of the frequencies, else the references."""
         self.name = ("bertscore" if kind == "distilbert" else f"bertscore_{kind}") + ("_idf" if idf else "")
+        self._option = f"bertscore-{kind}"
         self._encoding = encoding or ENCODINGS[kind]
         self._folder = folder
         self._idf = idf
@@ -73,7 +74,7 @@ class BertScore:
         hub_id = self._encoding.hub_id
         if find_files(hub_id, _NEEDED, self._folder) is None:
             what = hub_id + (f" (not whole in {self._folder})" if self._folder else "")
-            return (*packages_missing(), Need(what, f"hf download {hub_id}, or --weights-of {hub_id}=FOLDER"))
+            return (*packages_missing(), Need(what, f"hf download {hub_id}, or --{self._option} FOLDER"))
         return packages_missing()
 
     def per_sample(self, predictions: Sequence[str], references: Sequence[str]) -> Table:
@@ -88,7 +89,8 @@ class BertScore:
         f1 = f_measure(raw[:, 0], raw[:, 1])
         baseline = np.array(self._encoding.baseline)
         scaled = (np.column_stack([raw, f1]) - baseline) / (1 - baseline)
-        table[:, :-1] = np.where(np.isnan(raw).any(axis=1)[:, None], 0.0, scaled)
+        scaled[np.isnan(raw).any(axis=1)] = 0.0
+        table[:, :-1] = scaled
         return table
 
     def _load(self) -> Encoder:

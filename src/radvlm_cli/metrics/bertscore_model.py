@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +20,18 @@ _UNUSED = "pooler."
 """Weights that the released checkpoints lack and that no token's embedding depends on."""
 
 
+@contextmanager
+def _without_load_report() -> Iterator[None]:
+    """Keep transformers from listing the layers and heads that are left out on purpose."""
+    logger = logging.getLogger("transformers.modeling_utils")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+
+
 class Encoder:
     """The lower layers of a BERT-like model, with its tokenizer."""
 
@@ -27,9 +41,10 @@ class Encoder:
         if config.num_hidden_layers < layer:
             raise DataError(f"{folder} has {config.num_hidden_layers} layers; layer {layer} is wanted")
         config.num_hidden_layers = layer
-        model, info = AutoModel.from_pretrained(
-            folder, config=config, local_files_only=True, dtype=torch.float32, output_loading_info=True
-        )
+        with _without_load_report():
+            model, info = AutoModel.from_pretrained(
+                folder, config=config, local_files_only=True, dtype=torch.float32, output_loading_info=True
+            )
         absent = sorted(name for name in info["missing_keys"] if not name.startswith(_UNUSED))
         if absent or info["mismatched_keys"]:
             raise DataError(f"{folder} lacks weights: {', '.join(absent) or info['mismatched_keys']}")

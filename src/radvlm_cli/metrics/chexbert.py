@@ -54,7 +54,7 @@ class CheXbert:
     columns = (*(f"{count}/{label}" for count in _COUNTS for label in LABELS), "similarity", "samples")
 
     def __init__(self, checkpoint: Path | None = None, tokenizer: Path | None = None, device: Device = "cpu") -> None:
-        """`checkpoint`: chexbert.pth; `tokenizer`: folder of bert-base-uncased; else they are found in the hub's cache."""
+        """`checkpoint`: chexbert.pth; `tokenizer`: folder of bert-base-uncased. None: in the hub's cache."""
         self._checkpoint = checkpoint
         self._tokenizer = tokenizer
         self._device: Device = device

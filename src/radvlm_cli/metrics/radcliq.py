@@ -49,7 +49,7 @@ class RadCliQ:
     columns = ("radcliq_v1", "scored", "samples")
 
     def __init__(self, *, radgraph: Family, bertscore: Family, chexbert: Family) -> None:
-        """`radgraph` gives `radgraph_combined`, `bertscore` is that of distilroberta-base, `chexbert` the similarity."""
+        """`radgraph` gives `radgraph_combined`, `bertscore` is of distilroberta-base, `chexbert` the similarity."""
         self._parts = {
             "radgraph_combined": radgraph,
             "bertscore_distilroberta": bertscore,

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 from radvlm_cli.errors import ConfigError
 from radvlm_cli.hashing import canonical_json, content_hash
@@ -14,6 +13,7 @@ from radvlm_cli.store.bulk import batched, execute_many
 from radvlm_cli.store.engine import Store
 from radvlm_cli.store.runs import Run
 from radvlm_cli.store.spool import Into
+from radvlm_cli.store.spool_writer import now
 
 _DERIVED = ("parsed", "sample_score", "score", "judgement")
 
@@ -95,33 +95,14 @@ def _evaluations(store: Store, where: str, parameters: Sequence[Any]) -> Iterato
         yield found._replace(identity=json.loads(row[5]), adapter=adapter, folder=Path(row[7]))
 
 
-def keep_adapter(run: Run, evaluation_id: int, adapter: Mapping[str, Any]) -> None:
-    """Write what the loaded model says of itself; ConfigError naming what differs where it said otherwise before."""
-    said = json.loads(canonical_json(dict(adapter)))
-    before = evaluation_row(run.store, evaluation_id).adapter
-    if before is None:
-        with run.store.write() as connection:
-            connection.exec_driver_sql(
-                "UPDATE evaluation SET adapter = ? WHERE id = ?", (canonical_json(said), evaluation_id)
-            )
-    else:
-        check_adapter(before, said)
-
-
-def check_adapter(before: Mapping[str, Any], said: Mapping[str, Any]) -> None:
-    """ConfigError naming what a model says otherwise than when the evaluation began: its answers would not be alike."""
-    changed = sorted(name for name in {*before, *said} if before.get(name) != said.get(name))
-    if changed:
-        listed = "; ".join(f"{n}: was {_brief(before.get(n))}, now {_brief(said.get(n))}" for n in changed)
-        raise ConfigError(
-            f"The model would not answer as it did when this evaluation began ({listed}).",
-            "Run it under the same conditions, or begin anew: --again",
+def keep_adapter(run: Run, evaluation_id: int, adapter: Mapping[str, Any]) -> dict[str, Any]:
+    """Write what the loaded model says of itself, unless there is something already; return what is there."""
+    said = canonical_json(dict(adapter))
+    with run.store.write() as connection:
+        connection.exec_driver_sql(
+            "UPDATE evaluation SET adapter = ? WHERE id = ? AND adapter IS NULL", (said, evaluation_id)
         )
-
-
-def _brief(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 80 else f"{text[:77]}..."
+    return evaluation_row(run.store, evaluation_id).adapter or {}
 
 
 def remaining(store: Store, evaluation: EvaluationRow) -> list[Remaining]:
@@ -133,6 +114,32 @@ def remaining(store: Store, evaluation: EvaluationRow) -> list[Remaining]:
         (evaluation.id, evaluation.test_set_id),
     )
     return [Remaining._make(row) for row in rows]
+
+
+class Asked(Protocol):
+    """A sample that was to be asked."""
+
+    @property
+    def evaluation_id(self) -> int: ...
+
+    @property
+    def position(self) -> int: ...
+
+    @property
+    def attempt(self) -> int: ...
+
+
+A = TypeVar("A", bound=Asked)
+
+
+def unanswered(store: Store, asked: Iterable[A]) -> list[A]:
+    """Those that this attempt, or a later one, has brought no prediction for."""
+    asked = list(asked)
+    reached: dict[tuple[int, int], int] = {}
+    for evaluation in {each.evaluation_id for each in asked}:
+        rows = store.rows("SELECT position, attempt FROM prediction WHERE evaluation_id = ?", (evaluation,))
+        reached |= {(evaluation, position): attempt for position, attempt in rows}
+    return [each for each in asked if reached.get((each.evaluation_id, each.position), 0) < each.attempt]
 
 
 def counts(store: Store, evaluation_id: int) -> dict[str, int]:
@@ -243,8 +250,3 @@ def answering_row(store: Store, run_id: int) -> AnsweringRow:
             return row
     known = ", ".join(str(row.run_id) for row in answering_rows(store)) or "none"
     raise ConfigError(f"The store knows no evaluation run {run_id} (there are: {known}).", "radvlm eval --list")
-
-
-def now() -> str:
-    """UTC, ISO 8601, milliseconds."""
-    return datetime.now(UTC).isoformat(timespec="milliseconds")

@@ -7,7 +7,6 @@ they grow, and once more at its next start. A torn last line waits until it is w
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
@@ -17,30 +16,10 @@ from radvlm_cli.errors import StoreError
 from radvlm_cli.hashing import canonical_json
 from radvlm_cli.store.bulk import execute_many
 from radvlm_cli.store.engine import Store
+from radvlm_cli.store.spool_writer import SUFFIX
 
-SUFFIX = ".spool.jsonl"
 _AT_ONCE = 5000
 """Lines per transaction."""
-
-
-class SpoolWriter:
-    """A worker's end: append events; each call is one write of whole lines."""
-
-    def __init__(self, folder: Path, worker: str) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
-        self._file = os.open(folder / f"{worker}{SUFFIX}", os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
-        # A line torn by an earlier death of this worker is ended, so that it cannot swallow the next one.
-        if os.fstat(self._file).st_size:
-            os.write(self._file, b"\n")
-
-    def append(self, kind: str, **body: Any) -> None:
-        """Append one event."""
-        os.write(self._file, (canonical_json({"kind": kind, **body}) + "\n").encode())
-
-    def close(self) -> None:
-        """Sync and close."""
-        os.fsync(self._file)
-        os.close(self._file)
 
 
 class Into(NamedTuple):

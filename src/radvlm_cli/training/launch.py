@@ -13,7 +13,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
@@ -88,26 +88,27 @@ def node_of_this_host(hosts: Sequence[str]) -> int:
     )
 
 
-class Launched:
-    """The training program at work."""
+class Started:
+    """A program at work that dies with this process, in a process group of its own."""
 
-    def __init__(self, folder: Path, words: Sequence[str], *, on_cpu: bool) -> None:
-        """Start it; what it prints goes to RUN/log.txt."""
-        (folder / STOP_FILE).unlink(missing_ok=True)
-        self.folder, self.log = folder, folder / LOG
-        environment = {**os.environ, "PYTHONUNBUFFERED": "1", "TOKENIZERS_PARALLELISM": "false"}
+    def __init__(
+        self, words: Sequence[str], log: Path, *, on_cpu: bool, environment: Mapping[str, str] | None = None
+    ) -> None:
+        """Start it; what it prints is appended to `log`."""
+        self.log = log
+        surroundings = {**os.environ, "PYTHONUNBUFFERED": "1", "TOKENIZERS_PARALLELISM": "false"}
         if on_cpu:
             # Not by ACCELERATE_USE_CPU, with which accelerate leaves DeepSpeed out without a word.
-            environment |= {"CUDA_VISIBLE_DEVICES": ""}
+            surroundings |= {"CUDA_VISIBLE_DEVICES": ""}
         parent = os.getpid()
-        with self.log.open("ab") as log:
-            self.log_start = log.tell()
+        with self.log.open("ab") as stream:
+            self.log_start = stream.tell()
             self.process = subprocess.Popen(
                 list(words),
                 stdin=subprocess.DEVNULL,
-                stdout=log,
+                stdout=stream,
                 stderr=subprocess.STDOUT,
-                env=environment,
+                env={**surroundings, **(environment or {})},
                 start_new_session=True,
                 preexec_fn=lambda: _die_with(parent),
             )
@@ -116,10 +117,6 @@ class Launched:
     def ended(self) -> bool:
         """Whether it is over."""
         return self.process.poll() is not None
-
-    def stop(self) -> None:
-        """Ask it to save a checkpoint and end."""
-        (self.folder / STOP_FILE).touch()
 
     def kill(self) -> None:
         """End it and all that it started, at once."""
@@ -136,8 +133,22 @@ class Launched:
         return "\n".join(text.splitlines()[-lines:])
 
 
+class Launched(Started):
+    """The training program at work."""
+
+    def __init__(self, folder: Path, words: Sequence[str], *, on_cpu: bool) -> None:
+        """Start it; what it prints goes to RUN/log.txt."""
+        (folder / STOP_FILE).unlink(missing_ok=True)
+        self.folder = folder
+        super().__init__(words, folder / LOG, on_cpu=on_cpu)
+
+    def stop(self) -> None:
+        """Ask it to save a checkpoint and end."""
+        (self.folder / STOP_FILE).touch()
+
+
 def _die_with(parent: int) -> None:
-    """In the child, before it becomes torchrun: have the kernel kill it when radvlm dies (Linux)."""
+    """In the child, before it becomes the program: have the kernel kill it when radvlm dies (Linux)."""
     with suppress(AttributeError, OSError):
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:

@@ -105,8 +105,8 @@ def _environment(value: Any, path: Path) -> dict[str, str]:
     return {name: str(each) for name, each in value.items()}
 
 
-def render(profile: Profile, *, run_id: int, folder: Path, ranks: Ranks) -> str:
-    """The batch script of a run."""
+def render(profile: Profile, *, run_id: int, folder: Path, ranks: Ranks, template: str | None = None) -> str:
+    """The batch script of a run; `template` is that of training unless given."""
     gpus = ranks.gpus
     options = [f"--job-name=radvlm-{run_id}", f"--nodes={ranks.nodes}", "--ntasks-per-node=1"]
     options += [f"--gres=gpu:{gpus}" if profile.gres else f"--gpus-per-node={gpus}"] if gpus else []
@@ -127,7 +127,8 @@ def render(profile: Profile, *, run_id: int, folder: Path, ranks: Ranks) -> str:
         "RANKS": str(ranks.per_node),
         "PROGRAM": shlex.quote(profile.program or str(program_folder() / "train.py")),
     }
-    template = (program_folder() / "slurm" / "train.sh").read_text(encoding="utf-8")
+    if template is None:
+        template = (program_folder() / "slurm" / "train.sh").read_text(encoding="utf-8")
     return re.sub(r"@([A-Z]+)@", lambda match: values[match[1]], template)
 
 

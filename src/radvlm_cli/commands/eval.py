@@ -1,0 +1,190 @@
+"""radvlm eval: have a model answer the test sets, and score the answers."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from radvlm_cli.commands import eval_options as given_as
+from radvlm_cli.commands import options
+from radvlm_cli.commands.output import print_json, print_table, say
+from radvlm_cli.commands.running import stage_run
+from radvlm_cli.config import Settings, configured_settings, load_settings
+from radvlm_cli.errors import ConfigError, StoreError
+
+if TYPE_CHECKING:
+    from radvlm_cli.stages.evaluate import Evaluated
+    from radvlm_cli.stages.evaluation_request import Request
+
+_STOPPING = "Stopping after the batches in hand; once more to stop at once."
+_DETACHING = "The run goes on; this only watched it."
+
+
+def eval_(
+    model: given_as.Model = None,
+    task: given_as.Tasks = None,
+    weights: given_as.Weights = None,
+    dataset: given_as.Dataset = None,
+    limit: given_as.Limit = None,
+    seed: given_as.Seed = None,
+    gpus: given_as.Gpus = None,
+    processes: given_as.Processes = None,
+    data_dir: options.DataDir = None,
+    derived_dir: options.DerivedDir = None,
+    store: options.StorePath = None,
+    batch: given_as.Batch = None,
+    dtype: given_as.DTypeName = None,
+    attn: given_as.AttentionName = None,
+    protocol: given_as.ProtocolName = None,
+    base_url: given_as.BaseUrl = None,
+    max_new_tokens: given_as.MaxNewTokens = None,
+    set: given_as.Settings = None,
+    output: given_as.Output = None,
+    resume: options.Resume = False,
+    run: given_as.RunNumber = None,
+    again: given_as.Again = False,
+    list_all: given_as.ListAll = False,
+    rescore: given_as.Rescore = None,
+    follow: given_as.Follow = None,
+    dry_run: options.DryRun = False,
+    nodes: given_as.Nodes = None,
+    slurm: given_as.Slurm = False,
+    profile: given_as.ProfileFile = None,
+    hosts: given_as.Hosts = None,
+    as_json: options.Json = False,
+    allow_network_store: options.AllowNetworkStore = False,
+) -> None:
+    """Have a model answer the test sets of a built dataset, on any number of GPUs, and score the answers.
+
+    Every answer is kept as it comes: run it again after whatever stopped it, and only the rest is asked.
+    See docs/eval.md.
+
+    Examples:
+
+      radvlm eval --model chexagent --task grounding --gpus 4
+
+      radvlm eval --model radvlm:models/radvlm-7b --task report --task conversation --gpus 8
+    """
+    given = dict(locals())
+    if list_all:
+        _list(given)
+        return
+    where = load_settings(data_dir=data_dir, derived_dir=derived_dir, store=store)
+    if not where.store.exists():
+        raise StoreError(f"There is no store at {where.store}.", "radvlm prepare --source all --data-dir PATH")
+    if rescore is not None or follow is not None:
+        _look_again(where, given)
+        return
+    if run is not None and not resume:
+        raise ConfigError("--run goes with --resume.", f"radvlm eval --resume --run {run}")
+    if again and resume:
+        raise ConfigError("--again forgets the answers, --resume goes on with them.", "Leave one of them out.")
+
+    from radvlm_cli.stages.evaluation_request import Asked, make_request
+
+    own = {name: _plain(given[name]) for name in Asked._fields}
+    request = make_request(where.store, Asked(**own), say=say)
+    if dry_run:
+        _dry_run(where, request, given)
+    else:
+        _evaluate(where, request, given)
+
+
+def _plain(value: Any) -> Any:
+    return value.value if isinstance(value, StrEnum) else value
+
+
+def _evaluate(where: Settings, request: Request, given: dict[str, Any]) -> None:
+    from radvlm_cli.stages.evaluate import evaluate, submit
+    from radvlm_cli.stages.evaluation_request import MACHINES
+
+    stage = evaluate if request.profile is None else submit
+    with stage_run(
+        "eval",
+        request.arguments,
+        where,
+        resume=request.run_id is not None,
+        allow_network=given["allow_network_store"],
+        stopping=_STOPPING,
+        side_by_side=True,
+        run_id=request.run_id,
+        may_change=MACHINES,
+    ) as run:
+        done = stage(run, request, data_dir=where.data(), derived_dir=where.derived())
+    _print(done, given["as_json"])
+
+
+def _look_again(where: Settings, given: dict[str, Any]) -> None:
+    """--rescore and --follow."""
+    from radvlm_cli.stages.evaluate import follow, rescore
+    from radvlm_cli.stages.evaluation_runs import arguments_of_run
+    from radvlm_cli.store.engine import open_store
+    from radvlm_cli.store.evaluations import answering_row
+
+    network, run_id = given["allow_network_store"], given["rescore"] or given["follow"]
+    with open_store(where.store, create=False, allow_network=network) as store:
+        answering_row(store, run_id)
+        arguments = arguments_of_run(store, run_id)
+    if given["rescore"] is not None:
+        with stage_run("rescore", {"run": run_id}, where, resume=False, allow_network=network) as run:
+            done = rescore(run, run_id)
+    else:
+        choice: dict[str, Any] = {"side_by_side": True, "run_id": run_id, "stopping": _DETACHING}
+        with stage_run("eval", arguments, where, resume=True, allow_network=network, **choice) as run:
+            done = follow(run)
+    _print(done, given["as_json"])
+
+
+def _dry_run(where: Settings, request: Request, given: dict[str, Any]) -> None:
+    from radvlm_cli.stages.evaluate import batch_script, plan, plan_rows
+    from radvlm_cli.store.engine import open_store
+
+    with open_store(where.store, create=False, allow_network=True) as store:
+        rows = plan_rows(store, plan(store, request, data_dir=where.data(), derived_dir=where.derived()))
+    script = None if request.profile is None else batch_script(request, 0, request.output / "RUN")
+    if given["as_json"]:
+        print_json({"model": request.model.name, "test_sets": rows, "workers": request.ranks.world, "script": script})
+        return
+    title = f"radvlm eval would ask {request.model.name} with {request.ranks.world} workers:"
+    print_table(rows, title=title, notes="prompt")
+    if script is not None:
+        print(f"\nand submit this script:\n\n{script}", end="")
+
+
+def _print(done: Evaluated, as_json: bool) -> None:
+    if as_json:
+        print_json({**done._asdict(), "folder": str(done.folder)})
+    elif done.job_id is not None:
+        say(f"Run {done.run_id} waits in SLURM as job {done.job_id}: radvlm eval --follow {done.run_id}")
+        print(done.job_id)
+    else:
+        print_table(done.lines, title=f"Run {done.run_id}:", spare=("run", "patients", "status"))
+        if done.scores:
+            print_table(done.scores)
+    failed = sum(line["error"] for line in done.lines)
+    if failed:
+        say(f"{failed:,} samples have an error for an answer; running it again asks them again.")
+        raise typer.Exit(4)
+
+
+def _list(given: dict[str, Any]) -> None:
+    from radvlm_cli.stages.evaluated_models import list_models, other_kinds
+    from radvlm_cli.stages.evaluation_runs import list_evaluations
+    from radvlm_cli.store.engine import open_store
+
+    where = configured_settings(data_dir=given["data_dir"], store=given["store"])
+    evaluations = []
+    if where is not None and where.store.exists():
+        with open_store(where.store, create=False, allow_network=True) as store:
+            evaluations = list_evaluations(store)
+    models = list_models()
+    if given["as_json"]:
+        print_json({"models": models, "kinds": other_kinds(), "evaluations": evaluations})
+        return
+    print_table(models, title="Models:", notes="how to get them")
+    print(f"\nAnd by kind: {', '.join(f'{kind}:NAME' for kind in other_kinds())}; see docs/eval.md.")
+    if evaluations:
+        print()
+        print_table(evaluations, title="Evaluations:", spare=("patients", "run"))

@@ -1,0 +1,102 @@
+"""The options of `radvlm eval`."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+WHAT, HOW, RUNS, CLUSTER = "What", "How it is asked", "Runs", "Several nodes"
+
+
+class Protocol(StrEnum):
+    """How models are asked."""
+
+    default = "default"
+    paper = "paper"
+
+
+class DType(StrEnum):
+    """Types to compute in."""
+
+    auto = "auto"
+    float32 = "float32"
+    bfloat16 = "bfloat16"
+    float16 = "float16"
+
+
+class Attention(StrEnum):
+    """Attention kernels."""
+
+    sdpa = "sdpa"
+    eager = "eager"
+    flash_attention_2 = "flash_attention_2"
+
+
+def _option(name: str, *, help: str, panel: str = WHAT, **more: Any) -> Any:
+    return typer.Option(name, help=help, rich_help_panel=panel, show_default=False, **more)
+
+
+Model = Annotated[
+    str | None,
+    _option(
+        "--model", help="radvlm:PATH_OR_RUN, a folder, llavaov, ..., chat:HF_ID, endpoint:NAME, scripted; see --list."
+    ),
+]
+Tasks = Annotated[
+    list[str] | None,
+    _option(
+        "--task",
+        help="report, classification, grounding (region, abnormality, phrase), detection, conversation, or all that "
+        "the model can do (the default). May be repeated.",
+    ),
+]
+Weights = Annotated[
+    list[Path] | None,
+    _option("--weights", help="Folder of the model's weights, in place of the Hugging Face cache. May be repeated."),
+]
+Dataset = Annotated[
+    str | None,
+    _option("--dataset", help="Folder of a built dataset; by default the newest that has the evaluation recipe."),
+]
+Limit = Annotated[int | None, _option("--limit", help="So many samples per test set, chosen by --seed.", min=1)]
+Seed = Annotated[int | None, _option("--seed", help="Of the choice by --limit.")]
+Gpus = Annotated[int | None, _option("--gpus", help="GPUs (of each node), one worker each; 0: the CPU.", min=0)]
+Processes = Annotated[int | None, _option("--processes", help="Workers on the CPU, or of an endpoint.", min=1)]
+
+Batch = Annotated[str | None, _option("--batch", help="Samples at once: auto, or a number.", panel=HOW)]
+DTypeName = Annotated[DType | None, _option("--dtype", help="Type to compute in.", panel=HOW)]
+AttentionName = Annotated[Attention | None, _option("--attn", help="Attention kernel.", panel=HOW)]
+ProtocolName = Annotated[
+    Protocol | None,
+    _option("--protocol", help="paper: as the published evaluation asked, handicaps included.", panel=HOW),
+]
+BaseUrl = Annotated[str | None, _option("--base-url", help="Of an endpoint, e.g. http://localhost:8000/v1.", panel=HOW)]
+MaxNewTokens = Annotated[
+    int | None, _option("--max-new-tokens", help="Most new tokens of an answer.", panel=HOW, min=1)
+]
+Settings = Annotated[
+    list[str] | None, _option("--set", help="NAME=VALUE: a setting of the model's own. May be repeated.", panel=HOW)
+]
+Output = Annotated[
+    Path | None, _option("--output", help="Folder for the runs; evaluations/ beside the store by default.", panel=RUNS)
+]
+RunNumber = Annotated[int | None, _option("--run", help="With --resume: which run.", panel=RUNS)]
+Again = Annotated[bool, _option("--again", help="Forget the answers there are, and ask anew.", panel=RUNS)]
+ListAll = Annotated[
+    bool, _option("--list", help="Models and what they can do, weights found here, evaluations so far.", panel=RUNS)
+]
+Rescore = Annotated[
+    int | None, _option("--rescore", help="RUN: read and score its answers anew, without a GPU.", panel=RUNS)
+]
+Follow = Annotated[int | None, _option("--follow", help="RUN: take in what its SLURM job brings.", panel=RUNS)]
+Nodes = Annotated[int | None, _option("--nodes", help="Nodes, each with --gpus GPUs.", panel=CLUSTER, min=1)]
+Slurm = Annotated[bool, _option("--slurm", help="Write a batch script and submit it.", panel=CLUSTER)]
+ProfileFile = Annotated[
+    Path | None, _option("--profile", help="YAML: account, partition, time, ... of the cluster.", panel=CLUSTER)
+]
+Hosts = Annotated[
+    str | None, _option("--hosts", help="Names of the nodes, with commas, where there is no SLURM.", panel=CLUSTER)
+]
