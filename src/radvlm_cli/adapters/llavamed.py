@@ -227,7 +227,7 @@ def read_config(folder: Path, pieces: Pieces) -> LlavaConfig:
 def prepare(picture: Image.Image, side: int, *, whole: bool) -> Tensor:
     """A picture as CLIP takes it: (3, side, side) float32, normalised.
 
-    `whole`: it is filled up to a square first, the picture in the middle. Otherwise only the square in its middle stays.
+    `whole`: it is filled up to a square first, the picture in the middle. If not, only the square in its middle stays.
     """
     import numpy as np
     import torch
