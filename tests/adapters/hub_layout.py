@@ -114,3 +114,11 @@ def write_picture(path: Path, seed: int, size: tuple[int, int] = (60, 48)) -> Pa
     spots = np.random.default_rng(seed).integers(0, 256, (6, 6), dtype=np.uint8)
     Image.fromarray(spots).resize(size, Image.Resampling.BICUBIC).save(path)
     return path
+
+
+def next_logits(model: Any, inputs: dict[str, Tensor]) -> Tensor:
+    """Logits of each row's next token, positions counted from the row's own beginning as in generation."""
+    positions = (inputs["attention_mask"].cumsum(1) - 1).clamp(min=0)
+    with torch.inference_mode():
+        logits: Tensor = model(**inputs, position_ids=positions).logits[:, -1]
+    return logits

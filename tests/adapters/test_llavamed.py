@@ -15,11 +15,12 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 from transformers import CLIPImageProcessorPil
 
-from radvlm_cli.adapters.llavamed import BACKGROUND, CARD, LlavaMed, prepare
+from radvlm_cli.adapters.llavamed import CARD
+from radvlm_cli.adapters.llavamed_model import BACKGROUND, LlavaMed, prepare
 from radvlm_cli.adapters.protocol import Asked, Loading, Protocols, Request
 from radvlm_cli.errors import ConfigError, DataError
 from radvlm_cli.records import Turn
-from tests.adapters.hub_layout import tokenizer_model, write_json, write_picture
+from tests.adapters.hub_layout import next_logits, tokenizer_model, write_json, write_picture
 from tests.adapters.tiny_llavamed import write_llavamed
 
 TURNS = (
@@ -69,9 +70,7 @@ def change_weights(folder: Path, change: Any) -> None:
 
 def last_logits(adapter: LlavaMed, requests: list[Request]) -> torch.Tensor:
     pixels = [adapter._prepare(Image.open(request.image)) for request in requests]
-    with torch.inference_mode():
-        logits: torch.Tensor = adapter.model(**adapter.inputs(requests, pixels)).logits[:, -1]
-    return logits
+    return next_logits(adapter.model, adapter.inputs(requests, pixels))
 
 
 def test_every_published_weight_is_where_it_belongs(folder: Path, adapter: LlavaMed) -> None:

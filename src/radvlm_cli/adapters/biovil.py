@@ -120,7 +120,7 @@ def _get(state: Mapping[str, Tensor], name: str, folder: Path) -> Tensor:
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
-    """The tensors of a file of torch.save; nothing that a pickle asks for is run. DataError: it holds other things, too."""
+    """The tensors of a file of torch.save; what a pickle asks for is not run. DataError: it holds other things, too."""
     if not path.is_file():
         raise DataError(f"{path.parent} has no {path.name}.", "Get the whole repository.")
     try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -66,14 +67,17 @@ def load_parts(loading: Loading) -> Parts:
 
 
 def merge_adapter(language: Any, folder: Path) -> Any:
-    """The language model with the LoRA weights of a folder added to its own. DataError for any key that does not fit."""
+    """The language model with the LoRA weights of a folder added to its own. DataError naming keys that do not fit."""
     from peft import PeftConfig, PeftModel, get_peft_model_state_dict, set_peft_model_state_dict
 
     if not (folder / "adapter_config.json").is_file():
         raise DataError(f"{folder} has no adapter_config.json.", "Get the whole repository.")
     config = PeftConfig.from_pretrained(str(folder))
     config.inference_mode = True
-    adapted = PeftModel(language, config)
+    with warnings.catch_warnings():
+        # Of peft's own look at an attribute of the model.
+        warnings.filterwarnings("ignore", "`is_gradient_checkpointing` is deprecated", FutureWarning)
+        adapted = PeftModel(language, config)
     state = _read_adapter(folder)
     own = get_peft_model_state_dict(adapted, save_embedding_layers=False)
     raise_misfits(
