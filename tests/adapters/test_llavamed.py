@@ -13,10 +13,12 @@ import sentencepiece
 import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
-from transformers import CLIPImageProcessorPil
+from transformers import CLIPImageProcessorPil, LlavaForConditionalGeneration
 
+from radvlm_cli.adapters import card
 from radvlm_cli.adapters.llavamed import CARD
-from radvlm_cli.adapters.llavamed_model import BACKGROUND, LlavaMed, prepare
+from radvlm_cli.adapters.llavamed_model import BACKGROUND, VISION_OVERRIDE, LlavaMed, prepare, read_config
+from radvlm_cli.adapters.pieces import Pieces
 from radvlm_cli.adapters.protocol import Asked, Loading, Protocols, Request
 from radvlm_cli.errors import ConfigError, DataError
 from radvlm_cli.records import Turn
@@ -96,6 +98,26 @@ def test_every_published_weight_is_where_it_belongs(folder: Path, adapter: Llava
     mine = {n.removeprefix("model.vision_tower."): each for n, each in loaded.items() if "vision_tower" in n}
     assert mine.keys() == towers.keys()
     assert all(torch.equal(mine[name], towers[name]) for name in mine)
+
+
+def test_at_its_real_size_it_has_the_weights_of_the_published_index(copy: Path) -> None:
+    real = {"vocab_size": 32000, "hidden_size": 4096, "intermediate_size": 14336, "num_key_value_heads": 8}
+    layers = {"num_hidden_layers": 32, "num_attention_heads": 32}
+    given = json.loads((copy / "config.json").read_text())
+    del given[VISION_OVERRIDE]
+    write_json(copy / "config.json", given | real | layers)
+    with torch.device("meta"):
+        weights = LlavaForConditionalGeneration(read_config(copy, Pieces(copy))).state_dict()
+    assert len(weights) == 686
+    assert sum(2 * each.numel() for each in weights.values()) == 15_132_438_528
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+def test_it_answers_in_half_the_precision(folder: Path, pictures: list[Path], dtype: Any) -> None:
+    adapter = CARD.load(Loading((folder,), "cpu", dtype=dtype))
+    reply = adapter.answer([Request("a", pictures[0], TURNS[:1], "report")], 3)[0]
+    assert (reply.error, reply.tokens_out) == (None, 3)
+    assert adapter.identity["dtype"] == dtype
 
 
 def test_a_missing_weight_is_refused_by_name(copy: Path) -> None:
@@ -180,6 +202,8 @@ def test_a_picture_that_cannot_be_read_costs_only_its_own_request(
     assert replies[0].text == ""
     assert replies[0].error == "the picture cannot be read (UnidentifiedImageError)"
     assert replies[1] == adapter.answer([good], 4)[0]
+    assert adapter.answer([bad], 4) == replies[:1]
+    assert adapter.answer([], 4) == []
 
 
 def test_an_answer_ends_at_the_end_token(folder: Path, pictures: list[Path]) -> None:
@@ -226,6 +250,7 @@ def test_protocols_have_another_picture_and_another_identity(
 
 
 def test_it_is_asked_for_reports_only() -> None:
+    assert card("llavamed") is CARD
     asked = Asked("report", None, "Write a report.")
     assert CARD.prompt(asked, "paper") == "Write a report."
     assert "findings section" in CARD.prompt(asked, "default")

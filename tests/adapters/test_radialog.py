@@ -1,4 +1,4 @@
-"""RaDialog: three repositories put together strictly, the picture in every turn, blind after the first under `paper`."""
+"""RaDialog: three repositories put together strictly; the picture in every turn, under `paper` in the first alone."""
 
 from __future__ import annotations
 
@@ -6,14 +6,17 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import sentencepiece
 import torch
 from PIL import Image
+from transformers import ResNetConfig
 
-from radvlm_cli.adapters.biovil import prepare
+from radvlm_cli.adapters import card
+from radvlm_cli.adapters.biovil import BiovilTower, prepare
 from radvlm_cli.adapters.protocol import Asked, Loading, Protocols, Request
 from radvlm_cli.adapters.radialog import CARD
 from radvlm_cli.adapters.radialog_model import SYSTEM, RaDialog
@@ -102,6 +105,24 @@ def test_pictures_become_what_the_published_layers_make_of_them(
     torch.testing.assert_close(seen, wanted, rtol=0, atol=1e-6)
 
 
+def test_at_its_real_size_the_encoder_is_resnet_50() -> None:
+    config = ResNetConfig(embedding_size=64, hidden_sizes=[256, 512, 1024, 2048], depths=[3, 4, 6, 3])
+    with torch.device("meta"):
+        tower = BiovilTower(config, 256)
+    # torchvision's has 320 with the two of `fc`.
+    assert len(tower.resnet.state_dict()) == 318
+    assert sum(each.numel() for each in tower.resnet.parameters()) == 23_508_032
+    assert tower.width == 512
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+def test_it_answers_in_half_the_precision(folders: Repositories, pictures: list[Path], dtype: Any) -> None:
+    adapter = CARD.load(Loading(tuple(folders), "cpu", dtype=dtype))
+    reply = adapter.answer([Request("a", pictures[0], TURNS[:1], "report")], 3)[0]
+    assert (reply.error, reply.tokens_out) == (None, 3)
+    assert adapter.identity["dtype"] == dtype
+
+
 def test_the_statistics_of_batch_norms_come_from_biovil(folders: Repositories, adapter: RaDialog) -> None:
     biovil = torch.load(files(folders)["biovil"], weights_only=True)
     buffers = dict(adapter._parts.tower.named_buffers())
@@ -183,7 +204,7 @@ def test_a_weight_of_another_shape_is_refused_by_name(copies: Repositories, file
 
 def test_statistics_without_a_value_are_refused(copies: Repositories) -> None:
     change(files(copies)["biovil"], lambda weights: weights[STATISTICS].fill_(torch.nan))
-    with pytest.raises(DataError, match="buffers without a value: .*running_var"):
+    with pytest.raises(DataError, match=r"buffers without a value: .*running_var"):
         load(copies)
 
 
@@ -276,6 +297,7 @@ def test_a_picture_of_one_colour_is_black() -> None:
 
 
 def test_it_is_asked_in_the_authors_words() -> None:
+    assert card("radialog") is CARD
     asked = Asked("report", None, "What is seen?")
     assert CARD.prompt(asked, "paper") == "Write a radiology report for this X-Ray."
     assert CARD.prompt(asked, "default").startswith("You are to act as a radiologist")

@@ -43,8 +43,9 @@ class BiovilTower(nn.Module):
     def __init__(self, config: ResNetConfig, width: int) -> None:
         """`width`: numbers that each of a place's two halves has."""
         super().__init__()
+        sizes: Any = config.hidden_sizes
         self.resnet = ResNetModel(config)
-        self.backbone_to_vit = nn.Conv2d(config.hidden_sizes[-1], width, kernel_size=1, bias=False)
+        self.backbone_to_vit = nn.Conv2d(sizes[-1], width, kernel_size=1, bias=False)
         self.missing_previous_emb = nn.Parameter(torch.zeros(1, width, 1, 1))
 
     @property

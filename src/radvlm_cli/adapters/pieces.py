@@ -11,8 +11,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from sentencepiece import SentencePieceProcessor
-from sentencepiece.sentencepiece_model_pb2 import ModelProto
+from sentencepiece import SentencePieceProcessor, sentencepiece_model_pb2
 
 from radvlm_cli.errors import DataError
 
@@ -57,7 +56,8 @@ class Pieces:
 def _read(path: Path) -> Any:
     if not path.is_file():
         raise DataError(f"{path.parent} has no {path.name}.", "Get the whole checkpoint, tokenizer included.")
-    proto = ModelProto()
+    messages: Any = sentencepiece_model_pb2
+    proto = messages.ModelProto()
     try:
         proto.ParseFromString(path.read_bytes())
         # Loads it once for its own checks: a file that parses need not be a tokenizer.

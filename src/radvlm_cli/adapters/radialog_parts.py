@@ -89,7 +89,7 @@ def merge_adapter(language: Any, folder: Path) -> Any:
         },
     )
     set_peft_model_state_dict(adapted, state)
-    return adapted.merge_and_unload()  # type: ignore[operator]
+    return adapted.merge_and_unload()
 
 
 def _read_adapter(folder: Path) -> dict[str, Tensor]:
@@ -120,6 +120,6 @@ def _read_config(folder: Path) -> LlamaConfig:
         raise DataError(f"{path}: rope_scaling is set, and in LLaVA-1.5 it is not.")
     return LlamaConfig(
         **{name: given[name] for name in _CONFIG},
-        rope_theta=given.get("rope_theta", 10000.0),
+        rope_parameters={"rope_type": "default", "rope_theta": given.get("rope_theta", 10000.0)},
         tie_word_embeddings=False,
     )
