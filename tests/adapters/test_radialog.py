@@ -8,15 +8,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import sentencepiece
 import torch
 from PIL import Image
-from transformers import ResNetConfig
 
 from radvlm_cli.adapters import card
-from radvlm_cli.adapters.biovil import BiovilTower, prepare
+from radvlm_cli.adapters.biovil import prepare
 from radvlm_cli.adapters.protocol import Asked, Loading, Protocols, Request
 from radvlm_cli.adapters.radialog import CARD
 from radvlm_cli.adapters.radialog_model import SYSTEM, RaDialog
@@ -103,16 +101,6 @@ def test_pictures_become_what_the_published_layers_make_of_them(
         seen = adapter._parts.look(pixels)
     assert seen.shape == (3, 196, WIDTH)
     torch.testing.assert_close(seen, wanted, rtol=0, atol=1e-6)
-
-
-def test_at_its_real_size_the_encoder_is_resnet_50() -> None:
-    config = ResNetConfig(embedding_size=64, hidden_sizes=[256, 512, 1024, 2048], depths=[3, 4, 6, 3])
-    with torch.device("meta"):
-        tower = BiovilTower(config, 256)
-    # torchvision's has 320 with the two of `fc`.
-    assert len(tower.resnet.state_dict()) == 318
-    assert sum(each.numel() for each in tower.resnet.parameters()) == 23_508_032
-    assert tower.width == 512
 
 
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
@@ -279,21 +267,6 @@ def test_paper_is_blind_after_the_first_turn(folders: Repositories, adapter: RaD
         assert paper.cost(first) == len(before) + len(after) + (0 if blind else 196)
     assert adapter.identity != paper.identity
     json.dumps(paper.identity)
-
-
-def test_pictures_are_prepared_as_published() -> None:
-    grey = np.random.default_rng(0).integers(20, 200, (700, 1001), dtype=np.uint8)
-    stretched = ((grey - grey.min()) / (grey.max() - grey.min()) * 255).astype(np.uint8)
-    resized = Image.fromarray(stretched).resize((732, 512), Image.Resampling.BILINEAR)
-    wanted = np.asarray(resized)[32:480, 142:590] / np.float32(255)
-    pixels = prepare(Image.fromarray(grey))
-    assert pixels.shape == (3, 448, 448)
-    for channel in pixels:
-        torch.testing.assert_close(channel, torch.from_numpy(wanted), rtol=0, atol=0)
-
-
-def test_a_picture_of_one_colour_is_black() -> None:
-    assert prepare(Image.new("L", (30, 40), 77)).abs().max() == 0
 
 
 def test_it_is_asked_in_the_authors_words() -> None:
