@@ -9,7 +9,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable, Mapping
 
-from radvlm_cli.adapters import onevision, scripted
+from radvlm_cli.adapters import llavamed, onevision, radialog, scripted
 from radvlm_cli.adapters.protocol import Card, Task
 from radvlm_cli.errors import ConfigError
 
@@ -29,6 +29,8 @@ CARDS: Mapping[str, Card] = {
     for each in (
         onevision.RADVLM,
         onevision.LLAVAOV,
+        llavamed.CARD,
+        radialog.CARD,
     )
 }
 """The models with a name of their own, in the order of a list for people."""
