@@ -7,7 +7,7 @@ without a word. Here the modules have the names of the checkpoint's weights, so 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from safetensors import safe_open
 from torch import Tensor, nn
 from transformers import CodeGenTokenizer, PhiConfig, PhiForCausalLM, SiglipVisionConfig, SiglipVisionModel
 
-from radvlm_cli.adapters.generation import Generated, generate, pad_left
+from radvlm_cli.adapters.generation import Generated, pad_left
 from radvlm_cli.adapters.loading import load_strictly
 from radvlm_cli.adapters.one_question import OneQuestionAdapter, described, only_turn
 from radvlm_cli.adapters.protocol import Loading, Request
@@ -133,15 +133,17 @@ class CheXagentAdapter(OneQuestionAdapter):
         config = read_config(folder)
         model = load_strictly(CheXagentForCausalLM, folder, loading, config=config, key_mapping=_KEYS)
         tokenizer: Any = CodeGenTokenizer
-        super().__init__(model, tokenizer.from_pretrained(folder, local_files_only=True), loading)
+        super().__init__(model, tokenizer.from_pretrained(folder, local_files_only=True))
         self.side: int = config.vision_config.image_size
         self._image = self._image_ids(folder)
+        # The published evaluation cut off the last token, whether or not it was the end.
+        self._drops_last = loading.protocol == "paper"
         self._before, self._after = self._ids(_BEFORE), self._ids(_AFTER)
         self.identity = {
             **described(model),
             "image": f"squashed to {self.side} x {self.side}, bicubic, mean and deviation 0.5",
             "template": _BEFORE + "".join(_TAGS) + "\nTEXT" + _AFTER,
-            "drops_last_token": self.paper,
+            "drops_last_token": self._drops_last,
         }
 
     def _image_ids(self, folder: Path) -> list[int]:
@@ -168,24 +170,18 @@ class CheXagentAdapter(OneQuestionAdapter):
         small = picture.convert("RGB").resize((self.side, self.side), Image.Resampling.BICUBIC)
         return torch.from_numpy(np.asarray(small, dtype=np.float32) / 127.5 - 1).permute(2, 0, 1)
 
-    def continued(self, rows: list[list[int]], pixels: Tensor, most: int) -> list[Generated]:
-        """Generated tokens; see OneQuestionAdapter."""
-        padded = pad_left([self._embedded(row, seen) for row, seen in zip(rows, self._seen(pixels), strict=True)])
-        end = self.tokenizer.eos_token_id
-        made = generate(
-            self.model, most=most, end_ids=[end], pad_id=end, inputs_embeds=padded.rows, attention_mask=padded.mask
-        )
-        # The published evaluation cut off the last token, whether or not it was the end.
-        return [each._replace(ids=each.ids[:-1]) if self.paper and each.truncated else each for each in made]
-
-    @torch.inference_mode()
-    def _seen(self, pixels: Tensor) -> Tensor:
-        seen: Tensor = self.model.model.visual(pixels)
-        return seen
-
-    @torch.inference_mode()
-    def _embedded(self, row: list[int], seen: Tensor) -> Tensor:
-        """(length, width): the row's tokens, the image's in their place."""
-        embedded: Tensor = self.model.get_input_embeddings()(torch.tensor(row, device=seen.device))
+    def inputs(self, rows: Sequence[Sequence[int]], pixels: Tensor) -> dict[str, Tensor]:
+        """Embeddings with the image in its place; see OneQuestionAdapter."""
         start = len(self._before) + 1
-        return torch.cat([embedded[:start], seen, embedded[start + len(seen) :]])
+        with torch.inference_mode():
+            table = self.model.get_input_embeddings()
+            embedded = [table(torch.tensor(row, device=pixels.device)) for row in rows]
+            for row, seen in zip(embedded, self.model.model.visual(pixels), strict=True):
+                row[start : start + len(seen)] = seen
+            padded = pad_left(embedded)
+        return {"inputs_embeds": padded.rows, "attention_mask": padded.mask}
+
+    def continued(self, rows: Sequence[Sequence[int]], pixels: Tensor, most: int) -> list[Generated]:
+        """Generated tokens; see OneQuestionAdapter."""
+        made = super().continued(rows, pixels, most)
+        return [each._replace(ids=each.ids[:-1]) if self._drops_last and each.truncated else each for each in made]

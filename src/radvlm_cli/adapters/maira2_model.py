@@ -7,6 +7,7 @@ that transformers does for Llava itself, without which the language model would 
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,19 +17,19 @@ from PIL import Image
 from torch import Tensor, nn
 from transformers import (
     AutoModel,
-    AutoTokenizer,
     Dinov2Backbone,
     Dinov2Config,
     LlamaConfig,
     LlavaConfig,
     LlavaForConditionalGeneration,
     LlavaModel,
+    PreTrainedTokenizerFast,
 )
 from transformers.activations import ACT2FN
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 from transformers.models.llava.modeling_llava import LlavaPreTrainedModel
 
-from radvlm_cli.adapters.generation import Generated, generate, pad_left
+from radvlm_cli.adapters.generation import pad_left
 from radvlm_cli.adapters.loading import load_strictly
 from radvlm_cli.adapters.one_question import OneQuestionAdapter, described, only_turn
 from radvlm_cli.adapters.protocol import Loading, Request
@@ -43,6 +44,12 @@ _KEYS = {
 _IMAGE = "<image>"
 _REPORT = "Given the current frontal image only"
 _GROUNDING = "Given the current frontal image"
+
+
+class Maira2Config(LlavaConfig):
+    """Llava's configuration and the number of the projector's layers."""
+
+    model_type = "maira2"
 
 
 class Projector(nn.Module):
@@ -65,6 +72,8 @@ class Projector(nn.Module):
 class Maira2Model(LlavaModel):
     """Llava's model with the other tower and projector."""
 
+    config_class = Maira2Config
+
     def __init__(self, config: Any) -> None:
         LlavaPreTrainedModel.__init__(self, config)
         self.vision_tower = Dinov2Backbone(config.vision_config)
@@ -81,6 +90,8 @@ class Maira2Model(LlavaModel):
 
 class Maira2ForConditionalGeneration(LlavaForConditionalGeneration):
     """Llava's outer model around Maira2Model."""
+
+    config_class = Maira2Config
 
     def __init__(self, config: Any) -> None:
         LlavaPreTrainedModel.__init__(self, config)
@@ -105,7 +116,7 @@ def read_config(folder: Path) -> Any:
     if len(vision.out_features) != 1 or not vision.apply_layernorm:
         raise DataError(f"{folder}: the tower gives {vision.out_features}, not the normed last layer alone.")
     vision.reshape_hidden_states = False
-    config: Any = LlavaConfig(
+    config: Any = Maira2Config(
         text_config=text,
         vision_config=vision,
         image_token_index=raw["image_token_index"],
@@ -168,15 +179,22 @@ class Preprocessing(NamedTuple):
         return torch.from_numpy(values.astype(np.float32)).expand(3, -1, -1)
 
 
+def _tokenizer(folder: Path) -> Any:
+    """The tokenizer as tokenizer.json has it. transformers' own LlamaTokenizer puts no space after an added token."""
+    if not (folder / "tokenizer.json").is_file():
+        raise DataError(f"{folder} has no tokenizer.json.")
+    loader: Any = PreTrainedTokenizerFast
+    return loader.from_pretrained(folder, local_files_only=True)
+
+
 class Maira2Adapter(OneQuestionAdapter):
     """MAIRA-2, loaded."""
 
     def __init__(self, loading: Loading) -> None:
         folder = loading.weights[0]
         config = read_config(folder)
-        tokenizer: Any = AutoTokenizer
         model = load_strictly(Maira2ForConditionalGeneration, folder, loading, config=config, key_mapping=_KEYS)
-        super().__init__(model, tokenizer.from_pretrained(folder, local_files_only=True), loading)
+        super().__init__(model, _tokenizer(folder))
         if not self.tokenizer.chat_template:
             raise DataError(f"{folder} has no chat template.", "Get chat_template.json, or the whole checkpoint again.")
         if self.tokenizer.convert_tokens_to_ids(_IMAGE) != config.image_token_index:
@@ -207,17 +225,11 @@ class Maira2Adapter(OneQuestionAdapter):
         place = ids.index(image)
         return [*ids[:place], *[image] * self._patches, *ids[place + 1 :]]
 
-    def continued(self, rows: list[list[int]], pixels: Tensor, most: int) -> list[Generated]:
-        """Generated tokens; see OneQuestionAdapter."""
-        end = self.tokenizer.eos_token_id
-        padded = pad_left(rows, end)
-        padded = padded._replace(rows=padded.rows.to(pixels.device), mask=padded.mask.to(pixels.device))
-        return generate(
-            self.model,
-            most=most,
-            end_ids=[end],
-            pad_id=end,
-            input_ids=padded.rows,
-            attention_mask=padded.mask,
-            pixel_values=pixels,
-        )
+    def inputs(self, rows: Sequence[Sequence[int]], pixels: Tensor) -> dict[str, Tensor]:
+        """Token ids and pictures; see OneQuestionAdapter."""
+        padded = pad_left(rows, self.tokenizer.eos_token_id)
+        return {
+            "input_ids": padded.rows.to(pixels.device),
+            "attention_mask": padded.mask.to(pixels.device),
+            "pixel_values": pixels,
+        }

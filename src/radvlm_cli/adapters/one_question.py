@@ -14,8 +14,8 @@ import transformers
 from PIL import Image
 from torch import Tensor
 
-from radvlm_cli.adapters.generation import Generated
-from radvlm_cli.adapters.protocol import Loading, Reply, Request
+from radvlm_cli.adapters.generation import Generated, generate
+from radvlm_cli.adapters.protocol import Reply, Request
 from radvlm_cli.errors import ConfigError
 
 _READERS = 8
@@ -33,10 +33,8 @@ class OneQuestionAdapter(ABC):
     batches = True
     identity: Mapping[str, Any]
 
-    def __init__(self, model: Any, tokenizer: Any, loading: Loading) -> None:
+    def __init__(self, model: Any, tokenizer: Any) -> None:
         self.model, self.tokenizer = model, tokenizer
-        # The published evaluation cut off CheXagent's last token, the end or not; MAIRA-2's subclass leaves it on.
-        self.paper = loading.protocol == "paper"
 
     @abstractmethod
     def pixels(self, picture: Image.Image) -> Tensor:
@@ -47,8 +45,17 @@ class OneQuestionAdapter(ABC):
         """Token ids of a request, the image's places among them."""
 
     @abstractmethod
-    def continued(self, rows: list[list[int]], pixels: Tensor, most: int) -> list[Generated]:
-        """What the model adds to each row. `pixels`: (rows, 3, side, side), on the device, in the model's type."""
+    def inputs(self, rows: Sequence[Sequence[int]], pixels: Tensor) -> dict[str, Tensor]:
+        """What the model's forward pass takes, padded on the left.
+
+        `pixels`: (rows, 3, side, side), on the model's device and in its type.
+        """
+
+    def continued(self, rows: Sequence[Sequence[int]], pixels: Tensor, most: int) -> list[Generated]:
+        """What the model adds to each row, at most `most` tokens."""
+        # The tokenizer's end, which the templates have: a configuration that names none would get the library's.
+        end = self.tokenizer.eos_token_id
+        return generate(self.model, most=most, end_ids=[end], pad_id=end, **self.inputs(rows, pixels))
 
     def cost(self, request: Request) -> int:
         """Tokens of the request."""
