@@ -33,7 +33,9 @@ def rms_norm(weights: Weights, name: str, x: Tensor, epsilon: float) -> Tensor:
     return x / (x.pow(2).mean(-1, keepdim=True) + epsilon).sqrt() * weights[f"{name}.weight"]
 
 
-def attention(q: Tensor, k: Tensor, v: Tensor, heads: int, *, causal: bool, rotary: tuple[int, float] = (0, 1)) -> Tensor:
+def attention(
+    q: Tensor, k: Tensor, v: Tensor, heads: int, *, causal: bool, rotary: tuple[int, float] = (0, 1)
+) -> Tensor:
     """(length, width) each. `rotary`: how many of a head's numbers are turned, and what positions are divided by."""
     q, k, v = (x.reshape(len(x), heads, -1).transpose(0, 1) for x in (q, k, v))
     q, k = (_turned(x, *rotary) if rotary[0] else x for x in (q, k))

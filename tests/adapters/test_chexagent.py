@@ -14,12 +14,14 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 from torch.nn import functional
 
+from radvlm_cli.adapters.boxes import codec
 from radvlm_cli.adapters.chexagent import CARD, SRRG_CARD
 from radvlm_cli.adapters.chexagent_model import CheXagentAdapter
 from radvlm_cli.adapters.protocol import Asked, Loading, Protocols, Request, Task
 from radvlm_cli.errors import ConfigError, DataError
-from radvlm_cli.records import Turn
+from radvlm_cli.records import Box, Turn
 from tests.adapters import plain
+from tests.adapters.forcing import says
 from tests.adapters.tiny_chexagent import HEADS, LAYERS, PATCHES, TOWER_LAYERS, write_tiny_chexagent
 
 QUESTIONS = ("in the heart", "Where is the   thorax, and what else is there to be seen?", "a")
@@ -39,10 +41,10 @@ def adapter(checkpoint: Path) -> CheXagentAdapter:
 
 @pytest.fixture(scope="module")
 def pictures(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
-    """Three pictures of different sizes."""
+    """Three pictures of different sizes, dark to bright."""
     folder = tmp_path_factory.mktemp("pictures")
     for number, size in enumerate([(40, 50), (64, 30), (32, 32)]):
-        values = np.random.default_rng(number).integers(0, 256, size, dtype=np.uint8)
+        values = np.random.default_rng(number).integers(80 * number, 80 * number + 90, size, dtype=np.uint8)
         Image.fromarray(values).save(folder / f"{number}.png")
     return [folder / f"{number}.png" for number in range(3)]
 
@@ -140,26 +142,6 @@ def test_tags_in_a_question_are_no_second_image(adapter: CheXagentAdapter, pictu
     assert [row.count(token) for token in ends] == [1, 1, 2]
 
 
-def answering(
-    adapter: CheXagentAdapter, monkeypatch: pytest.MonkeyPatch, text: str, *, ended: bool, image: Path
-) -> tuple[str, bool]:
-    """Text and `truncated` of a reply when the model itself says `text`."""
-    ids = adapter.tokenizer(text, add_special_tokens=False)["input_ids"]
-    forced = [*ids, adapter.tokenizer.eos_token_id] if ended else ids
-    original = type(adapter.model).forward
-    step = iter(forced)
-
-    def forward(self: object, *args: object, **options: object) -> object:
-        made = original(self, *args, **options)
-        made.logits[:, -1] = functional.one_hot(torch.tensor(next(step)), made.logits.shape[-1]).float()
-        return made
-
-    monkeypatch.setattr(type(adapter.model), "forward", forward)
-    reply = adapter.answer([asking(image, "a")], len(ids) if not ended else len(ids) + 5)[0]
-    assert reply.tokens_out is not None
-    return reply.text, reply.truncated
-
-
 BOXES = "<|ref|>heart<|/ref|><|box|>(12,3),(45,99)<|/box|>"
 
 
@@ -167,17 +149,20 @@ BOXES = "<|ref|>heart<|/ref|><|box|>(12,3),(45,99)<|/box|>"
 def test_tags_of_boxes_and_the_last_token_stay(
     adapter: CheXagentAdapter, monkeypatch: pytest.MonkeyPatch, pictures: list[Path], ended: bool
 ) -> None:
-    assert answering(adapter, monkeypatch, BOXES, ended=ended, image=pictures[0]) == (BOXES, not ended)
+    most = says(adapter, BOXES, monkeypatch, ended=ended)
+    reply = adapter.answer([asking(pictures[0], "a", "phrase")], most)[0]
+    assert (reply.text, reply.truncated) == (BOXES, not ended)
+    assert codec("chexagent").read(reply.text, (50, 40), reply.seen).boxes == (Box(0.12, 0.03, 0.45, 0.99),)
 
 
+@pytest.mark.parametrize("ended", [True, False])
 def test_paper_cuts_off_the_last_token_where_the_answer_is_cut_off(
-    checkpoint: Path, monkeypatch: pytest.MonkeyPatch, pictures: list[Path]
+    checkpoint: Path, monkeypatch: pytest.MonkeyPatch, pictures: list[Path], ended: bool
 ) -> None:
     adapter = loaded(checkpoint, "paper")
-    short = BOXES.removesuffix("<|/box|>")
-    assert answering(adapter, monkeypatch, BOXES, ended=False, image=pictures[0]) == (short, True)
-    monkeypatch.undo()
-    assert answering(adapter, monkeypatch, BOXES, ended=True, image=pictures[0]) == (BOXES, False)
+    most = says(adapter, BOXES, monkeypatch, ended=ended)
+    reply = adapter.answer([asking(pictures[0], "a", "phrase")], most)[0]
+    assert reply.text == (BOXES if ended else BOXES.removesuffix("<|/box|>"))
     assert adapter.identity != loaded(checkpoint).identity
 
 
@@ -189,7 +174,10 @@ def test_a_picture_that_cannot_be_read_is_an_error_and_the_others_are_answered(
     requests = [asking(broken, "a"), asking(pictures[1], "a"), asking(tmp_path / "none.png", "a")]
     bad, good, absent = adapter.answer(requests, 4)
     assert good == adapter.answer(requests[1:2], 4)[0]
-    assert [bad.error, absent.error] == ["The picture cannot be read: OSError", "The picture cannot be read: FileNotFoundError"]
+    assert [bad.error, absent.error] == [
+        "The picture cannot be read: OSError",
+        "The picture cannot be read: FileNotFoundError",
+    ]
     assert adapter.answer(requests[:1], 4)[0].error
 
 

@@ -48,7 +48,9 @@ def write_tiny_maira2(folder: Path, *, seed: int = 0) -> Path:
     parts = [{}, {}]  # type: list[dict[str, Tensor]]
     for number, (name, tensor) in enumerate(weights.items()):
         parts[number % 2][name] = tensor
-    files = {f"model-{number}-of-00002.safetensors": part for number, part in zip(("00001", "00002"), parts, strict=True)}
+    files = {
+        f"model-{number}-of-00002.safetensors": part for number, part in zip(("00001", "00002"), parts, strict=True)
+    }
     for name, part in files.items():
         save_file(part, folder / name, metadata={"format": "pt"})
     index = {"metadata": {}, "weight_map": {name: file for file, part in files.items() for name in part}}
@@ -175,7 +177,9 @@ def _write_tokenizer(folder: Path) -> tuple[int, int]:
     letters = ["▁", *"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.,:-_'/()"]
     words = ["▁t", "he", "▁the", "▁the", "in"]
     bytes_ = [f"<0x{byte:02X}>" for byte in range(256)]
-    vocabulary = {token: i for i, token in enumerate(dict.fromkeys(["<unk>", "<s>", "</s>", *bytes_, *letters, *words]))}
+    vocabulary = {
+        token: i for i, token in enumerate(dict.fromkeys(["<unk>", "<s>", "</s>", *bytes_, *letters, *words]))
+    }
     merges = [("▁", "t"), ("h", "e"), ("▁t", "he"), ("i", "n")]
     tokenizer = Tokenizer(models.BPE(vocabulary, merges, unk_token="<unk>", fuse_unk=True, byte_fallback=True))
     tokenizer.normalizer = normalizers.Sequence([normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")])

@@ -9,7 +9,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable, Mapping
 
-from radvlm_cli.adapters import onevision, scripted
+from radvlm_cli.adapters import chexagent, maira2, onevision, scripted
 from radvlm_cli.adapters.protocol import Card, Task
 from radvlm_cli.errors import ConfigError
 
@@ -29,6 +29,9 @@ CARDS: Mapping[str, Card] = {
     for each in (
         onevision.RADVLM,
         onevision.LLAVAOV,
+        chexagent.CARD,
+        chexagent.SRRG_CARD,
+        maira2.CARD,
     )
 }
 """The models with a name of their own, in the order of a list for people."""

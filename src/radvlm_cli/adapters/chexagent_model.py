@@ -82,7 +82,9 @@ def read_config(folder: Path) -> Any:
         visual = raw["visual"]
         stated = (visual["image_size"], visual["output_dim"])
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise DataError(f"{folder} holds no CheXagent-2: its config.json has no usable `visual` ({error!r}).") from error
+        raise DataError(
+            f"{folder} holds no CheXagent-2: its config.json has no usable `visual` ({error!r})."
+        ) from error
     tower: Any = _tower_config(folder)
     config: Any = CheXagentConfig(**{k: v for k, v in raw.items() if k not in ("model_type", "auto_map", "visual")})
     if stated != (tower.image_size, config.hidden_size):

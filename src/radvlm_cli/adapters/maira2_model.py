@@ -184,7 +184,14 @@ def _tokenizer(folder: Path) -> Any:
     if not (folder / "tokenizer.json").is_file():
         raise DataError(f"{folder} has no tokenizer.json.")
     loader: Any = PreTrainedTokenizerFast
-    return loader.from_pretrained(folder, local_files_only=True)
+    tokenizer = loader.from_pretrained(folder, local_files_only=True)
+    beside = folder / "chat_template.json"
+    if not tokenizer.chat_template and beside.is_file():
+        # Where processors have theirs; to the tokenizer it is no file of its own.
+        tokenizer.chat_template = _read_json(beside).get("chat_template")
+    if not tokenizer.chat_template:
+        raise DataError(f"{folder} has no chat template.", "Get chat_template.json, or the whole checkpoint again.")
+    return tokenizer
 
 
 class Maira2Adapter(OneQuestionAdapter):
@@ -195,8 +202,6 @@ class Maira2Adapter(OneQuestionAdapter):
         config = read_config(folder)
         model = load_strictly(Maira2ForConditionalGeneration, folder, loading, config=config, key_mapping=_KEYS)
         super().__init__(model, _tokenizer(folder))
-        if not self.tokenizer.chat_template:
-            raise DataError(f"{folder} has no chat template.", "Get chat_template.json, or the whole checkpoint again.")
         if self.tokenizer.convert_tokens_to_ids(_IMAGE) != config.image_token_index:
             raise DataError(f"The tokenizer in {folder} does not have {_IMAGE} as token {config.image_token_index}.")
         self.pixels_of = Preprocessing.read(folder, config.vision_config.image_size)
@@ -215,7 +220,7 @@ class Maira2Adapter(OneQuestionAdapter):
     def row(self, request: Request) -> list[int]:
         """Token ids; see OneQuestionAdapter."""
         before = _REPORT if request.task == "report" else _GROUNDING
-        text = " " + only_turn(request, "MAIRA-2").replace(_IMAGE, "")
+        text = " " + only_turn(request, "MAIRA-2").replace(_IMAGE, "< image>")
         content = [{"type": "text", "text": before}, {"type": "image", "index": 0}, {"type": "text", "text": text}]
         rendered = self.tokenizer.apply_chat_template(
             [{"role": "user", "content": content}], tokenize=False, add_generation_prompt=True
