@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -12,17 +11,18 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
 from torch import Tensor
-from torch.nn import functional
+from transformers import SiglipVisionConfig
 
 from radvlm_cli.adapters.boxes import codec
 from radvlm_cli.adapters.chexagent import CARD, SRRG_CARD
-from radvlm_cli.adapters.chexagent_model import CheXagentAdapter
+from radvlm_cli.adapters.chexagent_model import CheXagentAdapter, Visual
 from radvlm_cli.adapters.protocol import Asked, Loading, Protocols, Request, Task
 from radvlm_cli.errors import ConfigError, DataError
 from radvlm_cli.records import Box, Turn
 from tests.adapters import plain
+from tests.adapters.by_hand import chexagent_logits
 from tests.adapters.forcing import says
-from tests.adapters.tiny_chexagent import HEADS, LAYERS, PATCHES, TOWER_LAYERS, write_tiny_chexagent
+from tests.adapters.tiny_chexagent import PATCHES, write_tiny_chexagent
 
 QUESTIONS = ("in the heart", "Where is the   thorax, and what else is there to be seen?", "a")
 
@@ -75,42 +75,8 @@ def test_logits_are_those_of_the_model_written_out_by_hand(
         pixels = adapter.pixels(picture)
     with torch.inference_mode():
         logits = adapter.model(**adapter.inputs([row], pixels[None])).logits[0]
-    expected = by_hand(plain.doubled(load_file(checkpoint / "model.safetensors")), row, pixels.double())
+    expected = chexagent_logits(plain.doubled(load_file(checkpoint / "model.safetensors")), row, pixels.double())
     torch.testing.assert_close(logits.double(), expected, atol=2e-4, rtol=1e-4)
-
-
-def by_hand(weights: Mapping[str, Tensor], row: list[int], pixels: Tensor) -> Tensor:
-    """Logits (length, vocabulary) of token ids with the picture in the places of `<|imgpad|>`."""
-    x = weights["model.embed_tokens.weight"][row].clone()
-    start = row.index(max(set(row), key=row.count))
-    x[start : start + PATCHES] = seen_by_hand(weights, pixels)
-    for number in range(LAYERS):
-        layer = f"model.layers.{number}"
-        normed = plain.layer_norm(weights, f"{layer}.input_layernorm", x, 1e-5)
-        q, k, v = (plain.linear(weights, f"{layer}.self_attn.{part}_proj", normed) for part in "qkv")
-        # Half of each head's 16 numbers are turned: partial_rotary_factor.
-        attended = plain.attention(q, k, v, HEADS, causal=True, rotary=(8, 1))
-        inner = functional.gelu(plain.linear(weights, f"{layer}.mlp.fc1", normed), approximate="tanh")
-        x = x + plain.linear(weights, f"{layer}.self_attn.dense", attended)
-        x = x + plain.linear(weights, f"{layer}.mlp.fc2", inner)
-    return plain.linear(weights, "lm_head", plain.layer_norm(weights, "model.final_layernorm", x, 1e-5))
-
-
-def seen_by_hand(weights: Mapping[str, Tensor], pixels: Tensor) -> Tensor:
-    """(patches, width): the tower up to its last layer, without its last norm, and the resampler."""
-    visual, tower = "model.visual", "model.visual.model"
-    x = plain.patches(weights, f"{tower}.embeddings.patch_embedding", pixels)
-    x = x + weights[f"{tower}.embeddings.position_embedding.weight"]
-    for number in range(TOWER_LAYERS):
-        layer = f"{tower}.encoder.layers.{number}"
-        normed = plain.layer_norm(weights, f"{layer}.layer_norm1", x, 1e-6)
-        q, k, v = (plain.linear(weights, f"{layer}.self_attn.{part}_proj", normed) for part in "qkv")
-        x = x + plain.linear(weights, f"{layer}.self_attn.out_proj", plain.attention(q, k, v, 1, causal=False))
-        inner = plain.linear(weights, f"{layer}.mlp.fc1", plain.layer_norm(weights, f"{layer}.layer_norm2", x, 1e-6))
-        x = x + plain.linear(weights, f"{layer}.mlp.fc2", functional.gelu(inner, approximate="tanh"))
-    x = functional.gelu(plain.linear(weights, f"{visual}.attn_pool.0", x + weights[f"{visual}.pos_embed"]))
-    x = plain.layer_norm(weights, f"{visual}.ln_post", plain.linear(weights, f"{visual}.attn_pool.2", x), 1e-6)
-    return x @ weights[f"{visual}.proj"]
 
 
 def test_a_batch_answers_as_each_request_alone(adapter: CheXagentAdapter, pictures: list[Path]) -> None:
@@ -224,6 +190,15 @@ def test_the_tower_may_have_the_prefix_of_later_versions(
     save_file(renamed, copied / "model.safetensors", metadata={"format": "pt"})
     requests = [asking(pictures[0], "a")]
     assert loaded(copied).answer(requests, 8) == adapter.answer(requests, 8)
+
+
+def test_the_full_tower_has_the_hubs_400_weights() -> None:
+    with torch.device("meta"):
+        tower = SiglipVisionConfig(
+            hidden_size=1024, intermediate_size=4096, num_hidden_layers=24, num_attention_heads=16
+        )
+        visual = Visual(tower, 2560)
+    assert len(visual.model.state_dict()) == 400
 
 
 def test_another_model_is_refused(copied: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,18 +15,18 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer
 from torch import Tensor
-from torch.nn import functional
 from transformers import BitImageProcessorPil
 
 from radvlm_cli.adapters.boxes import codec
 from radvlm_cli.adapters.maira2 import CARD
-from radvlm_cli.adapters.maira2_model import Maira2Adapter
+from radvlm_cli.adapters.maira2_model import Maira2Adapter, Maira2ForConditionalGeneration, read_config
 from radvlm_cli.adapters.protocol import Asked, Loading, Request, Task
 from radvlm_cli.errors import ConfigError, DataError
 from radvlm_cli.records import Turn
 from tests.adapters import plain
+from tests.adapters.by_hand import maira2_logits
 from tests.adapters.forcing import says
-from tests.adapters.tiny_maira2 import HEADS, LAYERS, PATCHES, SIDE, TOWER_HEADS, TOWER_LAYERS, write_tiny_maira2
+from tests.adapters.tiny_maira2 import PATCHES, SIDE, write_tiny_maira2
 
 QUESTIONS = ("in the heart", "Where is the   thorax, and what else is there to be seen?", "a")
 FIRST = "model-00001-of-00002.safetensors"
@@ -82,54 +82,8 @@ def test_logits_are_those_of_the_model_written_out_by_hand(
     with torch.inference_mode():
         logits = adapter.model(**adapter.inputs([row], pixels[None])).logits[0]
     weights = {name: tensor for file in checkpoint.glob("*.safetensors") for name, tensor in load_file(file).items()}
-    expected = by_hand(plain.doubled(weights), row, pixels.double())
+    expected = maira2_logits(plain.doubled(weights), row, pixels.double())
     torch.testing.assert_close(logits.double(), expected, atol=5e-4, rtol=1e-4)
-
-
-def by_hand(weights: Mapping[str, Tensor], row: list[int], pixels: Tensor) -> Tensor:
-    """Logits (length, vocabulary) of token ids with the picture in the places of `<image>`."""
-    model = "language_model.model"
-    x = weights[f"{model}.embed_tokens.weight"][row].clone()
-    start = row.index(max(row))
-    x[start : start + PATCHES] = seen_by_hand(weights, pixels)
-    for number in range(LAYERS):
-        layer = f"{model}.layers.{number}"
-        normed = plain.rms_norm(weights, f"{layer}.input_layernorm", x, 1e-5)
-        q, k, v = (plain.linear(weights, f"{layer}.self_attn.{part}_proj", normed) for part in "qkv")
-        attended = plain.attention(q, k, v, HEADS, causal=True, rotary=(16, 1.5))
-        x = x + plain.linear(weights, f"{layer}.self_attn.o_proj", attended)
-        normed = plain.rms_norm(weights, f"{layer}.post_attention_layernorm", x, 1e-5)
-        gate = functional.silu(plain.linear(weights, f"{layer}.mlp.gate_proj", normed))
-        x = x + plain.linear(
-            weights, f"{layer}.mlp.down_proj", gate * plain.linear(weights, f"{layer}.mlp.up_proj", normed)
-        )
-    return plain.linear(weights, "language_model.lm_head", plain.rms_norm(weights, f"{model}.norm", x, 1e-5))
-
-
-def seen_by_hand(weights: Mapping[str, Tensor], pixels: Tensor) -> Tensor:
-    """(patches, width): the tower with its last norm, without its first place, and the projector."""
-    tower = "vision_tower"
-    x = plain.patches(weights, f"{tower}.embeddings.patch_embeddings.projection", pixels)
-    x = torch.cat([weights[f"{tower}.embeddings.cls_token"][0], x])
-    x = x + weights[f"{tower}.embeddings.position_embeddings"][0]
-    for number in range(TOWER_LAYERS):
-        layer = f"{tower}.encoder.layer.{number}"
-        normed = plain.layer_norm(weights, f"{layer}.norm1", x, 1e-6)
-        q, k, v = (
-            plain.linear(weights, f"{layer}.attention.attention.{part}", normed) for part in ("query", "key", "value")
-        )
-        attended = plain.linear(
-            weights, f"{layer}.attention.output.dense", plain.attention(q, k, v, TOWER_HEADS, causal=False)
-        )
-        x = x + attended * weights[f"{layer}.layer_scale1.lambda1"]
-        inner = functional.gelu(
-            plain.linear(weights, f"{layer}.mlp.fc1", plain.layer_norm(weights, f"{layer}.norm2", x, 1e-6))
-        )
-        x = x + plain.linear(weights, f"{layer}.mlp.fc2", inner) * weights[f"{layer}.layer_scale2.lambda1"]
-    x = plain.layer_norm(weights, f"{tower}.layernorm", x, 1e-6)[1:]
-    for number in (0, 2, 4, 6):
-        x = plain.linear(weights, f"multi_modal_projector.layers.{number}", functional.gelu(x) if number else x)
-    return x
 
 
 def test_a_batch_answers_as_each_request_alone(adapter: Maira2Adapter, pictures: list[Path]) -> None:
@@ -269,6 +223,17 @@ def test_another_configuration_is_refused(
     (copied / file).write_text(json.dumps(raw))
     with pytest.raises(DataError, match=message):
         loaded(copied)
+
+
+def test_the_full_model_has_the_hubs_522_weights(copied: Path) -> None:
+    raw = json.loads((copied / "config.json").read_text())
+    raw["text_config"] |= {"hidden_size": 4096, "num_hidden_layers": 32, "vocab_size": 32207}
+    raw["vision_config"] |= {"hidden_size": 768, "num_hidden_layers": 12, "out_features": ["stage12"]}
+    raw["vision_config"] |= {"out_indices": [12], "stage_names": ["stem", *(f"stage{i}" for i in range(1, 13))]}
+    (copied / "config.json").write_text(json.dumps(raw))
+    with torch.device("meta"):
+        model = Maira2ForConditionalGeneration(read_config(copied))
+    assert len(model.state_dict()) == 522
 
 
 def test_the_chat_template_may_lie_in_a_file_of_its_own(

@@ -34,7 +34,7 @@ _AFTER = "<|endoftext|>\n<|assistant|>\n"
 _TAGS = ("<|img|>", "<|imgpad|>", "<|/img|>")
 
 
-class CheXagentConfig(PhiConfig):
+class CheXagentConfig(PhiConfig):  # type: ignore[no-untyped-call]
     """Phi's configuration with the tower's in it, so that both get the same kind of attention."""
 
     model_type = "chexagent"
@@ -44,7 +44,7 @@ class CheXagentConfig(PhiConfig):
 class Visual(nn.Module):
     """The tower and the resampler, which keeps the number of tokens."""
 
-    def __init__(self, tower: SiglipVisionConfig, width: int) -> None:
+    def __init__(self, tower: Any, width: int) -> None:
         super().__init__()
         patches = (tower.image_size // tower.patch_size) ** 2
         self.model = SiglipVisionModel(tower)
@@ -61,7 +61,7 @@ class Visual(nn.Module):
         return made
 
 
-class CheXagentForCausalLM(PhiForCausalLM):
+class CheXagentForCausalLM(PhiForCausalLM):  # type: ignore[no-untyped-call]
     """Phi with `model.visual` beside its layers. Takes embeddings in which the image already is."""
 
     config_class = CheXagentConfig
@@ -69,7 +69,7 @@ class CheXagentForCausalLM(PhiForCausalLM):
     def __init__(self, config: Any) -> None:
         super().__init__(config)
         self.model.visual = Visual(config.vision_config, config.hidden_size)
-        self.post_init()
+        self.post_init()  # type: ignore[no-untyped-call]
 
 
 def read_config(folder: Path) -> Any:

@@ -16,10 +16,10 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 from transformers import (
-    AutoModel,
     Dinov2Backbone,
     Dinov2Config,
     LlamaConfig,
+    LlamaModel,
     LlavaConfig,
     LlavaForConditionalGeneration,
     LlavaModel,
@@ -46,7 +46,7 @@ _REPORT = "Given the current frontal image only"
 _GROUNDING = "Given the current frontal image"
 
 
-class Maira2Config(LlavaConfig):
+class Maira2Config(LlavaConfig):  # type: ignore[no-untyped-call]
     """Llava's configuration and the number of the projector's layers."""
 
     model_type = "maira2"
@@ -69,7 +69,7 @@ class Projector(nn.Module):
         return made
 
 
-class Maira2Model(LlavaModel):
+class Maira2Model(LlavaModel):  # type: ignore[no-untyped-call]
     """Llava's model with the other tower and projector."""
 
     config_class = Maira2Config
@@ -77,18 +77,19 @@ class Maira2Model(LlavaModel):
     def __init__(self, config: Any) -> None:
         LlavaPreTrainedModel.__init__(self, config)
         self.vision_tower = Dinov2Backbone(config.vision_config)
-        self.multi_modal_projector = Projector(config)
-        self.language_model = AutoModel.from_config(config.text_config)
-        self.post_init()
+        self.multi_modal_projector: Any = Projector(config)
+        self.language_model = LlamaModel(config.text_config)
+        self.post_init()  # type: ignore[no-untyped-call]
 
     def get_image_features(self, pixel_values: Tensor, **_options: Any) -> Any:
         """The patches' features, as LlavaModel.forward takes them: `pooler_output`, one (patches, width) an image."""
         # Feature maps have the backbone's last norm applied, hidden states have not. The first place is no patch.
         seen = self.vision_tower(pixel_values).feature_maps[-1][:, 1:]
-        return BaseModelOutputWithPooling(pooler_output=list(self.multi_modal_projector(seen)))
+        output: Any = BaseModelOutputWithPooling
+        return output(pooler_output=list(self.multi_modal_projector(seen)))
 
 
-class Maira2ForConditionalGeneration(LlavaForConditionalGeneration):
+class Maira2ForConditionalGeneration(LlavaForConditionalGeneration):  # type: ignore[no-untyped-call]
     """Llava's outer model around Maira2Model."""
 
     config_class = Maira2Config
@@ -97,7 +98,7 @@ class Maira2ForConditionalGeneration(LlavaForConditionalGeneration):
         LlavaPreTrainedModel.__init__(self, config)
         self.model = Maira2Model(config)
         self.lm_head = nn.Linear(config.text_config.hidden_size, config.text_config.vocab_size, bias=False)
-        self.post_init()
+        self.post_init()  # type: ignore[no-untyped-call]
 
 
 def read_config(folder: Path) -> Any:
