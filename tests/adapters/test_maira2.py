@@ -94,6 +94,26 @@ def test_a_batch_answers_as_each_request_alone(adapter: Maira2Adapter, pictures:
     assert [reply.tokens_in for reply in together] == [adapter.cost(request) for request in requests]
 
 
+def test_other_attention_answers_the_same_in_every_part(
+    adapter: Maira2Adapter, checkpoint: Path, pictures: list[Path]
+) -> None:
+    made: Any = CARD.load(Loading((checkpoint,), "cpu", attention="eager"))
+    assert {
+        part._attn_implementation
+        for part in (made.model.config, made.model.config.vision_config, made.model.config.text_config)
+    } == {"eager"}
+    requests = [asking(image, text) for image, text in zip(pictures, QUESTIONS, strict=True)]
+    assert made.answer(requests, 8) == adapter.answer(requests, 8)
+    assert made.identity != adapter.identity
+
+
+def test_it_answers_in_bfloat16(checkpoint: Path, pictures: list[Path]) -> None:
+    made: Any = CARD.load(Loading((checkpoint,), "cpu", dtype="bfloat16"))
+    assert {parameter.dtype for parameter in made.model.parameters()} == {torch.bfloat16}
+    assert [reply.error for reply in made.answer([asking(image, "a") for image in pictures], 4)] == [None] * 3
+    assert made.identity["dtype"] == "bfloat16"
+
+
 def test_the_picture_decides_the_answer(adapter: Maira2Adapter, pictures: list[Path]) -> None:
     first, second = adapter.answer([asking(image, QUESTIONS[0]) for image in pictures[:2]], 12)
     assert first.text != second.text
