@@ -1,8 +1,8 @@
 """MAIRA-2: reports and located findings for one frontal chest X-ray. What it is, and how it is asked.
 
-It locates sentences that state a finding. A region's name is no such sentence and has no good form as one, so its scores
-on regions say how it does with a prompt it was not trained for. It sees the middle square of a picture: what lies
-outside cannot be found.
+It locates sentences that state a finding. A region's name is no such sentence and has no good form as one, so its
+scores on regions say how it does with a prompt it was not trained for. It sees the middle square of a picture:
+what lies outside cannot be found.
 """
 
 from __future__ import annotations
