@@ -9,7 +9,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable, Mapping
 
-from radvlm_cli.adapters import llavamed, onevision, radialog, scripted
+from radvlm_cli.adapters import chat, chexagent, endpoint, llavamed, maira2, onevision, radialog, scripted
 from radvlm_cli.adapters.protocol import Card, Task
 from radvlm_cli.errors import ConfigError
 
@@ -31,11 +31,16 @@ CARDS: Mapping[str, Card] = {
         onevision.LLAVAOV,
         llavamed.CARD,
         radialog.CARD,
+        chexagent.CARD,
+        chexagent.SRRG_CARD,
+        maira2.CARD,
     )
 }
 """The models with a name of their own, in the order of a list for people."""
 
 KINDS: Mapping[str, Callable[[str | None], Card]] = {
+    "chat": chat.card_of,
+    "endpoint": endpoint.card_of,
     "scripted": scripted.card_of,
 }
 """Kind -> what makes the card of `kind:REST` (None: the kind alone). ConfigError for a rest that makes no sense."""
