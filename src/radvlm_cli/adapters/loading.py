@@ -182,6 +182,10 @@ def load_strictly(
     to be of no use) or mis-shaped, or where a buffer holds no number: transformers only warns, and leaves random
     weights. `options` go to from_pretrained, e.g. `config` or `key_mapping`.
     """
+    from transformers.utils import logging
+
+    library: Any = logging
+    library.disable_progress_bar()
     try:
         model, found = model_class.from_pretrained(
             folder,
