@@ -8,22 +8,21 @@ from __future__ import annotations
 
 import json
 import math
-import re
 from collections.abc import Mapping
 from fnmatch import fnmatch
-from functools import cache
+from functools import cache, cached_property
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Any, get_args
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
-from radvlm_cli.adapters.protocol import Asked, Protocols, Task
+from radvlm_cli.adapters.prompts import Prompts, parse_prompts
+from radvlm_cli.adapters.protocol import GROUNDING, Asked, Protocols, Task
 from radvlm_cli.documents import load_yaml
 from radvlm_cli.errors import ConfigError
 
 GENERIC = "generic"
-_PLACEHOLDER = re.compile(r"\{([a-z]+)\}")
 
 
 class Pixels(BaseModel):
@@ -79,45 +78,27 @@ class Profile(BaseModel):
     """System turn; None: whatever the chat template puts."""
     pixels: Pixels | None = None
     """None: as the checkpoint's image processor does it."""
-    prompts: Mapping[Task, Annotated[str, Field(min_length=1)]]
-    paper: Mapping[Task, Annotated[str, Field(min_length=1)]] = {}
-    """Prompts of the published evaluation where they are others."""
+    prompts: Mapping[str, Any]
+    """As in prompts/*.yaml (see prompts.py), for every single-turn task."""
     version: int = 1
     """Raise it when prompts or pixels change."""
 
     @model_validator(mode="after")
     def _whole(self) -> Profile:
         single = self.tasks - {"conversation"}
-        if single != self.prompts.keys():
+        if self._asks.tasks != single:
             raise ValueError(f"prompts are wanted for exactly {', '.join(sorted(single))}")
-        if extra := self.paper.keys() - single:
-            raise ValueError(f"paper has prompts for what is no task of the profile: {', '.join(sorted(extra))}")
-        for task, text in [*self.prompts.items(), *self.paper.items()]:
-            _fill(text, Asked(task, "", ""))  # an unknown placeholder shows here
-        if self.codec is None and (located := single & {"region", "abnormality", "phrase", "detection"}):
+        if self.codec is None and (located := single & {*GROUNDING, "detection"}):
             raise ValueError(f"without a codec no boxes can be read for {', '.join(sorted(located))}")
         return self
 
+    @cached_property
+    def _asks(self) -> Prompts:
+        return parse_prompts(self.prompts, f"The profile of {self.title}")
+
     def prompt(self, asked: Asked, protocol: Protocols = "default") -> str:
         """The first user turn of a single-turn task; ConfigError for a task that the model is not asked."""
-        text = (self.paper.get(asked.task) if protocol == "paper" else None) or self.prompts.get(asked.task)
-        if text is None:
-            can = ", ".join(task for task in get_args(Task) if task in self.tasks)
-            raise ConfigError(f"{self.title} has no prompt for {asked.task}; it can do: {can}.")
-        return _fill(text, asked)
-
-
-def _fill(text: str, asked: Asked) -> str:
-    """Put the values in, in one pass; braces that hold no single word are the prompt's own (JSON, boxed answers)."""
-    values = {
-        "subject": asked.subject or "",
-        "options": ", ".join(asked.options),
-        "question": asked.question,
-        "indication": asked.indication or "not given",
-    }
-    if unknown := set(_PLACEHOLDER.findall(text)) - values.keys():
-        raise ValueError(f"{text!r} has unknown {', '.join(sorted(unknown))}; there are {', '.join(values)}")
-    return _PLACEHOLDER.sub(lambda match: values[match[1]], text)
+        return self._asks.prompt(asked, protocol)
 
 
 @cache
@@ -138,6 +119,15 @@ def read_profile(text: str, where: str) -> Profile:
         first = error.errors()[0]
         place = ".".join(map(str, first["loc"]))
         raise ConfigError(f"{where}: {place + ': ' if place else ''}{first['msg']}.") from error
+
+
+def split_name(rest: str) -> tuple[str, str | None]:
+    """A model's name and the profile that follows it after an @, if one does: `org/model@medgemma`, `NAME@FILE.yaml`.
+
+    What follows an @ and is neither a profile nor a YAML file belongs to the name.
+    """
+    name, _at, wanted = rest.rpartition("@")
+    return (name, wanted) if name and (wanted in profiles() or wanted.endswith(".yaml")) else (rest, None)
 
 
 def choose_profile(model: str, wanted: str | None = None) -> tuple[str, Profile]:
