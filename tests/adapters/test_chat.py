@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +18,7 @@ from transformers import Qwen2_5_VLProcessor, Qwen3VLProcessor
 from transformers.models.internvl import InternVLProcessor
 
 from radvlm_cli.adapters.chat import ChatAdapter, card_of, messages
+from radvlm_cli.adapters.loading import find_weights
 from radvlm_cli.adapters.opening import open_picture
 from radvlm_cli.adapters.protocol import Loading, Request
 from radvlm_cli.errors import ConfigError, DataError
@@ -200,12 +202,15 @@ def _without_videos(family: str, adapter: ChatAdapter) -> Any:
     encoder: Any = adapter.encoder
     processor = kind.__new__(kind)
     told = {**attributes, "image_processor": encoder.processor, "tokenizer": adapter.tokenizer}
-    told |= {"video_processor": None, "chat_template": None, "_audio_processor": None}
+    told |= {"video_processor": None, "chat_template": None}
     if family == "internvl":
         told |= {"image_seq_length": 4, "start_image_token": "<img>", "end_image_token": "</img>"}
+        told["multimodal_pattern"] = re.compile("(?P<image><IMG_CONTEXT>)|(?P<video><video>)")
         told |= {"image_token": "<IMG_CONTEXT>", "video_token": "<video>"}
     for name, value in told.items():
         setattr(processor, name, value)
+        if name.endswith("_token"):
+            setattr(processor, f"{name}_id", adapter.tokenizer.convert_tokens_to_ids(value))
     return processor
 
 
@@ -261,6 +266,20 @@ def test_the_processors_template_comes_before_the_tokenizers(
     assert load(folder).answer([ask(pictures[0], "Hm")], 1)[0].error is None
 
 
-def test_chat_without_a_model_is_refused() -> None:
-    with pytest.raises(ConfigError, match="which model"):
-        card_of(None)
+@pytest.mark.parametrize(
+    ("rest", "complaint"), [(None, "which model"), ("/no/such/folder", "no folder"), ("a/b/c", "no folder")]
+)
+def test_what_names_no_model_is_refused(rest: str | None, complaint: str) -> None:
+    with pytest.raises(ConfigError, match=complaint):
+        card_of(rest)
+
+
+def test_a_folder_is_its_own_weights(folders: dict[str, Path]) -> None:
+    assert find_weights(card_of(str(folders["gemma3"]))) == (folders["gemma3"],)
+
+
+def test_weights_that_are_not_here_are_told_with_terms_and_command(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="Health AI Developer Foundations") as error:
+        find_weights(card_of("google/medgemma-1.5-4b-it"), cache=tmp_path)
+
+    assert "hf download google/medgemma-1.5-4b-it --revision 9185054" in (error.value.hint or "")

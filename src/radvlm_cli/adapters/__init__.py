@@ -9,7 +9,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable, Mapping
 
-from radvlm_cli.adapters import onevision, scripted
+from radvlm_cli.adapters import chat, onevision, scripted
 from radvlm_cli.adapters.protocol import Card, Task
 from radvlm_cli.errors import ConfigError
 
@@ -34,6 +34,7 @@ CARDS: Mapping[str, Card] = {
 """The models with a name of their own, in the order of a list for people."""
 
 KINDS: Mapping[str, Callable[[str | None], Card]] = {
+    "chat": chat.card_of,
     "scripted": scripted.card_of,
 }
 """Kind -> what makes the card of `kind:REST` (None: the kind alone). ConfigError for a rest that makes no sense."""

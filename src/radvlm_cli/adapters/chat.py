@@ -6,6 +6,8 @@ stands) comes from a profile (profile.py), chosen by name or by `chat:ID@PROFILE
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from radvlm_cli.adapters.pictures import Encoder
 
 _CHARACTERS_PER_TOKEN = 3
+_HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?")
 
 
 class _UnusableText(Exception):
@@ -34,6 +37,10 @@ def card_of(rest: str | None) -> Card:
     if not rest:
         raise ConfigError("chat: which model?", "chat:org/model (a Hugging Face id) or chat:FOLDER")
     model, wanted = split_name(rest)
+    if (folder := Path(model).expanduser()).is_dir():
+        model = str(folder)
+    elif not _HUB_ID.fullmatch(model):
+        raise ConfigError(f"{model} is no folder, and no Hugging Face id.", "chat:org/model or chat:FOLDER")
     name, profile = choose_profile(model, wanted)
     return Card(
         name=f"chat:{rest}",
@@ -68,8 +75,6 @@ def _load(loading: Loading, *, profile: Profile, profile_name: str) -> Adapter:
 
 def chat_template(folder: Path, tokenizer: Any) -> str:
     """The chat template of a checkpoint: the processor's, which knows of pictures, before the tokenizer's own."""
-    import json
-
     jinja, old = folder / "chat_template.jinja", folder / "chat_template.json"
     if jinja.is_file():
         return jinja.read_text(encoding="utf-8")
@@ -165,7 +170,9 @@ class ChatAdapter:
             add_generation_prompt=True,
         )
         if text.count(self.encoder.placeholder) != 1:
-            raise _UnusableText("a turn holds the token that stands for a picture, or the template has no place for one")
+            raise _UnusableText(
+                "a turn holds the token that stands for a picture, or the template has no place for one"
+            )
         return text
 
     def _generate(self, texts: Sequence[str], images: Sequence[Image], most: int) -> list[Reply]:
