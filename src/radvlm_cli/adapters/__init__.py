@@ -9,7 +9,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable, Mapping
 
-from radvlm_cli.adapters import chat, onevision, scripted
+from radvlm_cli.adapters import chat, endpoint, onevision, scripted
 from radvlm_cli.adapters.protocol import Card, Task
 from radvlm_cli.errors import ConfigError
 
@@ -35,6 +35,7 @@ CARDS: Mapping[str, Card] = {
 
 KINDS: Mapping[str, Callable[[str | None], Card]] = {
     "chat": chat.card_of,
+    "endpoint": endpoint.card_of,
     "scripted": scripted.card_of,
 }
 """Kind -> what makes the card of `kind:REST` (None: the kind alone). ConfigError for a rest that makes no sense."""

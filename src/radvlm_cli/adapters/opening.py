@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from PIL import Image
+if TYPE_CHECKING:
+    from PIL.Image import Image
 
 
 class PictureError(Exception):
     """A picture that cannot be read; the message names neither path nor patient."""
 
 
-def open_picture(path: Path) -> Image.Image:
+def open_picture(path: Path) -> Image:
     """The picture in RGB, decoded whole. PictureError where it is absent, damaged or no picture."""
+    from PIL import Image
+
     try:
         with Image.open(path) as image:
             return image.convert("RGB")
@@ -23,6 +27,8 @@ def open_picture(path: Path) -> Image.Image:
 
 def picture_size(path: Path) -> tuple[int, int]:
     """Width and height by the file's header; one pixel where it cannot be read, as it will cost nothing."""
+    from PIL import Image
+
     try:
         with Image.open(path) as image:
             return image.size
