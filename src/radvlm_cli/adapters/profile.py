@@ -13,9 +13,9 @@ from fnmatch import fnmatch
 from functools import cache, cached_property
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
-from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, ValidationError, field_validator, model_validator
 
 from radvlm_cli.adapters.prompts import Prompts, parse_prompts
 from radvlm_cli.adapters.protocol import GROUNDING, Asked, Protocols, Task
@@ -34,7 +34,7 @@ class Pixels(BaseModel):
     """Width times height."""
     least: int = 1
     multiple: int = 1
-    """Both sides are multiples of this."""
+    """Of which both sides are multiples."""
 
     @model_validator(mode="after")
     def _possible(self) -> Pixels:
@@ -74,6 +74,7 @@ class Profile(BaseModel):
     codec: str | None = None
     extractor: str = "whole"
     most: Mapping[Task, int] = {}
+    """Most new tokens, where the usual number is not right; one number: for all tasks."""
     system: str | None = None
     """System turn; None: whatever the chat template puts."""
     pixels: Pixels | None = None
@@ -82,6 +83,11 @@ class Profile(BaseModel):
     """As in prompts/*.yaml (see prompts.py), for every single-turn task."""
     version: int = 1
     """Raise it when prompts or pixels change."""
+
+    @field_validator("most", mode="before")
+    @classmethod
+    def _for_all_tasks(cls, most: Any) -> Any:
+        return dict.fromkeys(get_args(Task), most) if isinstance(most, int) else most
 
     @model_validator(mode="after")
     def _whole(self) -> Profile:
