@@ -146,6 +146,14 @@ class Suffixed:
         return named
 
 
+class OfJudge(Suffixed):
+    """A family of one of several judges: the judge's name is what its metrics are a part of."""
+
+    def __init__(self, family: Family, judge: str) -> None:
+        super().__init__(family, f"/{judge}")
+        self.name = f"{family.name}/{judge}"
+
+
 _METRICS: dict[str, Metric] = {
     "green": Metric("GREEN", "higher", main=True),
     "green_errors": Metric("GREEN significant errors", "lower"),

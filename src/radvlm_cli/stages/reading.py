@@ -14,7 +14,7 @@ from radvlm_cli.adapters import answers, boxes
 from radvlm_cli.adapters.protocol import BoxCodec, Card, ReadBoxes, Task
 from radvlm_cli.language import label_answers
 from radvlm_cli.language.refusals import refuses
-from radvlm_cli.metrics.boxes import answer_status
+from radvlm_cli.metrics.boxes import Located, answer_status
 from radvlm_cli.metrics.family import Status
 from radvlm_cli.records import Box
 from radvlm_cli.store.scores import Answered
@@ -45,7 +45,7 @@ def reader(card: Card, task: Task, options: Sequence[str]) -> Reader:
     """How `card`'s answers to `task` are read; `options`: the findings to choose among."""
     name, read = _text_reader(card)
     if task == "classification":
-        name, read = f"labels/{label_answers.VERSION}", _labels(card, options)
+        name, read = f"labels/{label_answers.VERSION}", _labels(card)
     elif task == "conversation":
         name, read = "conversation/1", _conversation
     elif task != "report":
@@ -63,15 +63,21 @@ def _text_reader(card: Card) -> tuple[str, Callable[[Answered], Read]]:
     return "text/1", read
 
 
-def _labels(card: Card, options: Sequence[str]) -> Callable[[Answered], Read]:
+def _labels(card: Card) -> Callable[[Answered], Read]:
     def read(sample: Answered) -> Read:
         text, failed = _said(card, sample, {})
         if failed is not None:
             return failed
-        found = label_answers.read_answer(text, options)
-        if found.status != "ok":
-            return Read(found.status, None, {})
-        return Read(_as_said(sample), found.as_json(), found.states)
+        found = label_answers.read_labels(text)
+        content = {
+            "labels": found.values(),
+            "evidence": [[*each[:2], text[each.start : each.end]] for each in found.evidence],
+            "others": found.others,
+            "unknown": found.unknown,
+            "form": found.form,
+        }
+        said = found.values() if found.status == "ok" else {}
+        return Read(_as_said(sample) if found.status == "ok" else found.status, content, said)
 
     return read
 
@@ -82,7 +88,7 @@ def _boxes(card: Card, codec: BoxCodec) -> Callable[[Answered], Read]:
         if failed is not None:
             return failed
         found = codec.read(text, sample.size, sample.seen)
-        status = answer_status(text, found)
+        status = answer_status(text, Located(*found))
         content = {"boxes": [list(box) for box in found.boxes], "malformed": found.malformed}
         return Read(_as_said(sample) if status == "ok" else status, content, found)
 
@@ -95,9 +101,9 @@ def _labelled(card: Card, codec: BoxCodec, options: Sequence[str]) -> Callable[[
         if failed is not None:
             return failed
         found, malformed = labelled_boxes(text, options, codec, sample.size, sample.seen)
-        status = answer_status(text, ReadBoxes(tuple(box for each in found.values() for box in each), malformed))
-        content = {"boxes": {label: [list(box) for box in each] for label, each in found.items()}}
-        content["malformed"] = malformed  # type: ignore[assignment]
+        status = answer_status(text, Located([box for each in found.values() for box in each], malformed))
+        by_label = {label: [list(box) for box in each] for label, each in found.items()}
+        content = {"boxes": by_label, "malformed": malformed}
         return Read(_as_said(sample) if status == "ok" else status, content, found)
 
     return read
@@ -160,5 +166,6 @@ def references(task: Task, samples: Sequence[Answered]) -> list[Any]:
         "classification": lambda reference: reference["positive"],
         "conversation": lambda reference: reference["turns"],
     }
-    chosen = take.get(task, lambda reference: reference["boxes"])
-    return [chosen(sample.reference) for sample in samples]
+    if task in take:
+        return [take[task](sample.reference) for sample in samples]
+    return [sample.reference["boxes"] for sample in samples]

@@ -19,9 +19,10 @@ from radvlm_cli.adapters import card
 from radvlm_cli.errors import ConfigError
 from radvlm_cli.hashing import canonical_json
 from radvlm_cli.metrics.family import Family, Status, Table
+from radvlm_cli.metrics.registry import MetricOptions
 from radvlm_cli.metrics.statistics import Clusters, Interval, bootstrap, clusters
 from radvlm_cli.stages.reading import Read, reader, references
-from radvlm_cli.stages.score_families import ScoreOptions, families_of
+from radvlm_cli.stages.score_families import Measured, measures
 from radvlm_cli.store.evaluations import evaluation_row
 from radvlm_cli.store.runs import Run
 from radvlm_cli.store.scores import (
@@ -48,9 +49,8 @@ class _Scored(NamedTuple):
     readable: np.ndarray[Any, np.dtype[np.bool_]]
 
 
-def score(run: Run, evaluation_id: int, options: ScoreOptions | None = None) -> list[dict[str, Any]]:
+def score(run: Run, evaluation_id: int, options: MetricOptions | None = None) -> list[dict[str, Any]]:
     """Read and score an evaluation's answers anew; return its metrics as flat records. ConfigError: nothing to score."""
-    options = options or ScoreOptions()
     store, evaluation = run.store, evaluation_row(run.store, evaluation_id)
     (name, task, choices) = next(
         iter(store.rows("SELECT name, task, options FROM test_set WHERE id = ?", (evaluation.test_set_id,)))
@@ -70,23 +70,23 @@ def score(run: Run, evaluation_id: int, options: ScoreOptions | None = None) -> 
     scored = _Scored(samples, reads, references(task, samples), clusters([s.cluster for s in samples]), readable)
     counted = Counter(read.status for read in reads)
     run.tally(f"evaluation {evaluation_id}", {f"answers {status}": n for status, n in sorted(counted.items())})
-    found = families_of(store, evaluation, task, scored.references, options)
-    for family in found:
-        run.progress.start(f"scoring {name}: {family.name}")
-        _score_family(run, evaluation_id, family, scored)
-    forget_scores_but(run, evaluation_id, [family.name for family in found])
+    found = list(measures(store, evaluation_id, task, samples, reads, options or MetricOptions()))
+    for measured in found:
+        run.progress.start(f"scoring {name}: {measured.family.name}")
+        _score_family(run, evaluation_id, measured, scored)
+    forget_scores_but(run, evaluation_id, [measured.family.name for measured in found])
     return [row._asdict() for row in score_rows(store, evaluation_id)]
 
 
-def _score_family(run: Run, evaluation_id: int, family: Family, scored: _Scored) -> None:
-    needs = family.missing()
-    if needs:
-        remark = "; ".join(f"needs {need.what}: {need.command}" for need in needs)
+def _score_family(run: Run, evaluation_id: int, measured: Measured, scored: _Scored) -> None:
+    family = measured.family
+    if measured.missing:
+        remark = "; ".join(f"needs {need.what}: {need.command}" for need in measured.missing)
         names = family.values(np.zeros(len(family.columns)))
         rows = [_unavailable(metric, family, scored, remark) for metric in names]
         keep_scores(run, evaluation_id, family.name, family.version, (), rows)
         return
-    table = family.per_sample([read.prediction for read in scored.reads], scored.references)
+    table = family.per_sample(measured.predictions(), scored.references)
     numbers = (
         (sample.position, read.status, canonical_json([None if math.isnan(x) else x for x in row]))
         for sample, read, row in zip(scored.samples, scored.reads, table.tolist(), strict=True)
@@ -105,14 +105,12 @@ def _rows(family: Family, table: Table, scored: _Scored) -> list[ScoreRow]:
 
 def _values(family: Family, table: Table, of: Clusters, part: str, coverage: float) -> list[ScoreRow]:
     return [
-        _row(metric, part, interval, len(table), of.count, coverage, family)
+        _row(metric, part, interval, len(table), of.number, coverage, family)
         for metric, interval in bootstrap(table, of, family.values).items()
     ]
 
 
-def _row(
-    metric: str, part: str, interval: Interval, n: int, count: int, coverage: float, family: Family
-) -> ScoreRow:
+def _row(metric: str, part: str, interval: Interval, n: int, count: int, coverage: float, family: Family) -> ScoreRow:
     """A metric of a label has the label as its part: `f1/Edema` is the metric f1 of the part Edema."""
     metric, _, label = metric.partition("/")
     part = "/".join(each for each in (label, part) if each)

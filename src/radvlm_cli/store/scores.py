@@ -58,9 +58,7 @@ def answered(store: Store, evaluation_id: int) -> Iterator[Answered]:
     for position, sample_id, patient, width, height, reference, status, text, seen_width, seen_height in rows:
         seen = None if seen_width is None or seen_height is None else (seen_width, seen_height)
         size = (width or 1, height or 1)
-        yield Answered(
-            position, sample_id, patient, size, json.loads(reference), status or "error", text or "", seen
-        )
+        yield Answered(position, sample_id, patient, size, json.loads(reference), status or "error", text or "", seen)
 
 
 def keep_parsed(run: Run, evaluation_id: int, rows: Iterable[tuple[int, str, str, str]]) -> None:
