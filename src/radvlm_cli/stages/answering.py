@@ -20,10 +20,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import groupby
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from radvlm_cli.adapters import card
-from radvlm_cli.adapters.batching import answer_all, is_out_of_memory
+from radvlm_cli.adapters.batching import Batch, Budget, answer_all, is_out_of_memory
 from radvlm_cli.adapters.protocol import Adapter, Reply, Request
 from radvlm_cli.errors import RadvlmError
 from radvlm_cli.records import Turn
@@ -107,16 +107,16 @@ class Worker:
         for (alone, _evaluation, most), group in groupby(ordered, lambda ask: (ask.alone, ask.evaluation_id, ask.most)):
             self._ask(list(group), most, 1 if alone else self.job.batch)
 
-    def _ask(self, asks: Sequence[Ask], most: int, batch: int | Literal["auto"]) -> None:
+    def _ask(self, asks: Sequence[Ask], most: int, batch: Batch) -> None:
         single = {ask.key: ask for ask in asks if len(ask.questions) == 1}
         requests = [_request(ask, []) for ask in single.values()]
         for request, reply in answer_all(self.adapter, requests, most, batch):
             self._write(single[request.key], [reply])
         self._converse([ask for ask in asks if len(ask.questions) > 1], most, batch)
 
-    def _converse(self, asks: Sequence[Ask], most: int, batch: int | Literal["auto"]) -> None:
+    def _converse(self, asks: Sequence[Ask], most: int, batch: Batch) -> None:
         """Round by round, over all that are under way; where one is over the next begins."""
-        waiting = iter(asks)
+        waiting, budget = iter(asks), Budget(batch if self.adapter.batches else 1)
         under_way: dict[str, tuple[Ask, list[Reply]]] = {}
         while True:
             while len(under_way) < AT_ONCE and (begun := next(waiting, None)) is not None:
@@ -124,7 +124,7 @@ class Worker:
             if not under_way:
                 return
             requests = [_request(ask, replies) for ask, replies in under_way.values()]
-            for request, reply in answer_all(self.adapter, requests, most, batch):
+            for request, reply in answer_all(self.adapter, requests, most, batch, budget=budget):
                 ask, replies = under_way[request.key]
                 replies.append(reply)
                 if reply.error is not None or len(replies) == len(ask.questions):

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import os
 import shlex
+import subprocess
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from radvlm_cli.errors import ConfigError, EvaluationError, Interrupted
@@ -108,7 +110,7 @@ class Answering:
             if self._run.stop.requested and not asked:
                 (self._folder / STOP_FILE).touch()
                 asked = True
-            time.sleep(_LOOK_EVERY_S if not over else 2 * _LOOK_EVERY_S)
+            _wait(started)
 
     def _others_at_work(self, watch: Watch, job: Job) -> bool:
         """Whether workers on other hosts, which were started by hand, are still waited for."""
@@ -154,6 +156,16 @@ class Answering:
             f"The workers ended without a word (exit code {failed[0].process.returncode}).",
             f"See {failed[0].log}; go on: {resume_words(self._run.id)}",
         )
+
+
+def _wait(started: Sequence[Started]) -> None:
+    """Until the next look; shorter where a worker ends."""
+    at_work = [worker for worker in started if not worker.ended]
+    if not at_work:
+        time.sleep(_LOOK_EVERY_S)
+        return
+    with suppress(subprocess.TimeoutExpired):
+        at_work[0].process.wait(_LOOK_EVERY_S)
 
 
 def _fatal(ask: Ask) -> dict[str, object]:
