@@ -1,1 +1,57 @@
-"""Vision-language models behind one protocol: what each can do, how it is asked, and how its answers are read."""
+"""The models that can be evaluated, by name.
+
+A name is that of a card (`maira2`), or a kind and what it is of (`chat:org/model`, `endpoint:NAME`, `scripted:FILE`).
+To add a model: a light module with a `CARD` (heavy packages are imported inside its functions), and a line here.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Mapping
+
+from radvlm_cli.adapters import onevision, scripted
+from radvlm_cli.adapters.protocol import Card, Task
+from radvlm_cli.errors import ConfigError
+
+MOST: Mapping[Task, int] = {
+    "report": 512,
+    "classification": 256,
+    "region": 256,
+    "abnormality": 256,
+    "phrase": 256,
+    "detection": 256,
+    "conversation": 512,
+}
+"""Most new tokens of an answer, unless the card says otherwise."""
+
+CARDS: Mapping[str, Card] = {
+    each.name: each
+    for each in (
+        onevision.RADVLM,
+        onevision.LLAVAOV,
+    )
+}
+"""The models with a name of their own, in the order of a list for people."""
+
+KINDS: Mapping[str, Callable[[str | None], Card]] = {
+    "scripted": scripted.card_of,
+}
+"""Kind -> what makes the card of `kind:REST` (None: the kind alone). ConfigError for a rest that makes no sense."""
+
+
+def card(name: str) -> Card:
+    """The card of a name. ConfigError, with the nearest known name, where there is none."""
+    if name in CARDS:
+        return CARDS[name]
+    kind, colon, rest = name.partition(":")
+    if kind in KINDS:
+        return KINDS[kind](rest if colon else None)
+    known = [*CARDS, *KINDS]
+    near = difflib.get_close_matches(kind, known, 1)
+    suggestion = f" Do you mean {near[0]}?" if near else ""
+    raise ConfigError(f"There is no model {name!r}.{suggestion} Known are {', '.join(known)}.", "radvlm eval --list")
+
+
+def most_tokens(card: Card, task: Task) -> int:
+    """Most new tokens that a model gets for a task."""
+    return card.most.get(task, MOST[task])
