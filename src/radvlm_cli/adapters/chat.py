@@ -59,8 +59,8 @@ def card_of(rest: str | None) -> Card:
 def _load(loading: Loading, *, profile: Profile, profile_name: str) -> Adapter:
     from transformers import AutoModelForImageTextToText, AutoTokenizer
 
-    from radvlm_cli.adapters.loading import load_strictly
     from radvlm_cli.adapters.encoders import make_encoder
+    from radvlm_cli.adapters.loading import load_strictly
 
     (folder,) = loading.weights
     try:

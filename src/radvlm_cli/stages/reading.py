@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 from radvlm_cli.adapters import answers, boxes
 from radvlm_cli.adapters.protocol import BoxCodec, Card, ReadBoxes, Task
 from radvlm_cli.language import label_answers
+from radvlm_cli.language.findings import findings
 from radvlm_cli.language.refusals import refuses
 from radvlm_cli.metrics.boxes import Located, answer_status
 from radvlm_cli.metrics.family import Status
@@ -58,6 +59,8 @@ def reader(card: Card, task: Task, options: Sequence[str]) -> Reader:
 def _text_reader(card: Card) -> tuple[str, Callable[[Answered], Read]]:
     def read(sample: Answered) -> Read:
         text, failed = _said(card, sample, "")
+        if failed is None and refuses(text) and not findings(text):
+            failed = Read("refused", None, "")
         return failed or Read(_as_said(sample), text, text)
 
     return "text/1", read
@@ -88,11 +91,19 @@ def _boxes(card: Card, codec: BoxCodec) -> Callable[[Answered], Read]:
         if failed is not None:
             return failed
         found = codec.read(text, sample.size, sample.seen)
-        status = answer_status(text, Located(*found))
+        status = _status(sample, text, found.boxes, found.malformed)
         content = {"boxes": [list(box) for box in found.boxes], "malformed": found.malformed}
-        return Read(_as_said(sample) if status == "ok" else status, content, found)
+        return Read(status, content, found)
 
     return read
+
+
+def _status(sample: Answered, text: str, found: Sequence[Box], malformed: int) -> Status:
+    """How an answer with or without boxes came out."""
+    if not found and refuses(text):
+        return "refused"
+    status = answer_status(text, Located(found, malformed))
+    return _as_said(sample) if status == "ok" else status
 
 
 def _labelled(card: Card, codec: BoxCodec, options: Sequence[str]) -> Callable[[Answered], Read]:
@@ -101,10 +112,10 @@ def _labelled(card: Card, codec: BoxCodec, options: Sequence[str]) -> Callable[[
         if failed is not None:
             return failed
         found, malformed = labelled_boxes(text, options, codec, sample.size, sample.seen)
-        status = answer_status(text, Located([box for each in found.values() for box in each], malformed))
+        status = _status(sample, text, [box for each in found.values() for box in each], malformed)
         by_label = {label: [list(box) for box in each] for label, each in found.items()}
         content = {"boxes": by_label, "malformed": malformed}
-        return Read(_as_said(sample) if status == "ok" else status, content, found)
+        return Read(status, content, found)
 
     return read
 
@@ -146,8 +157,6 @@ def _said(card: Card, sample: Answered, nothing: Any) -> tuple[str, Read | None]
     text = answers.extract(card.extractor, sample.text).text
     if not text.strip():
         return "", Read("empty", None, nothing)
-    if refuses(text):
-        return "", Read("refused", None, nothing)
     return text, None
 
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import math
 from collections import Counter
-from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -50,7 +49,10 @@ class _Scored(NamedTuple):
 
 
 def score(run: Run, evaluation_id: int, options: MetricOptions | None = None) -> list[dict[str, Any]]:
-    """Read and score an evaluation's answers anew; return its metrics as flat records. ConfigError: nothing to score."""
+    """Read and score an evaluation's answers anew; return its metrics as flat records.
+
+    ConfigError where there is nothing to score.
+    """
     store, evaluation = run.store, evaluation_row(run.store, evaluation_id)
     (name, task, choices) = next(
         iter(store.rows("SELECT name, task, options FROM test_set WHERE id = ?", (evaluation.test_set_id,)))
@@ -123,5 +125,5 @@ def _row(metric: str, part: str, interval: Interval, n: int, count: int, coverag
 
 def _unavailable(metric: str, family: Family, scored: _Scored, remark: str) -> ScoreRow:
     name, _, label = metric.partition("/")
-    n, count = len(scored.samples), scored.of.count
+    n, count = len(scored.samples), scored.of.number
     return ScoreRow(name, label, None, None, None, n, count, None, family.name, family.version, remark)

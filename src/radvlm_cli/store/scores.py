@@ -85,8 +85,8 @@ def keep_scores(
                 f"DELETE FROM {table} WHERE evaluation_id = ? AND family = ?", (evaluation_id, family)
             )
         for batch in batched((evaluation_id, family, version, *row) for row in samples):
-            sql = "INSERT INTO sample_score (evaluation_id, family, version, position, status, numbers) VALUES (?,?,?,?,?,?)"
-            execute_many(connection, sql, batch)
+            columns = "evaluation_id, family, version, position, status, numbers"
+            execute_many(connection, f"INSERT INTO sample_score ({columns}) VALUES (?, ?, ?, ?, ?, ?)", batch)
         columns = ", ".join(ScoreRow._fields)
         marks = ", ".join("?" * len(ScoreRow._fields))
         rows = [(evaluation_id, *score) for score in scores]
