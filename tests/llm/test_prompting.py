@@ -15,7 +15,9 @@ def test_the_object_in_an_answer_is_found(text: str) -> None:
     assert find_object(text) == {"a": 1}
 
 
-@pytest.mark.parametrize("text", ["", "no object", "{", '{"a": ', "[1, 2]", "{" * 5000])
+@pytest.mark.parametrize(
+    "text", ["", "no object", "{", '{"a": ', "[1, 2]", "{" * 5000, _DEEP]
+)
 def test_an_answer_without_a_whole_object_has_none(text: str) -> None:
     assert find_object(text) is None
 
