@@ -18,7 +18,7 @@ from radvlm_cli.adapters import card
 from radvlm_cli.errors import ConfigError
 from radvlm_cli.hashing import canonical_json
 from radvlm_cli.metrics.family import Family, Status, Table
-from radvlm_cli.metrics.registry import MetricOptions
+from radvlm_cli.metrics.registry import MetricOptions, describe
 from radvlm_cli.metrics.statistics import Clusters, Interval, bootstrap, clusters
 from radvlm_cli.stages.reading import Read, reader, references
 from radvlm_cli.stages.score_families import Measured, measures
@@ -60,7 +60,7 @@ def score(run: Run, evaluation_id: int, options: MetricOptions | None = None) ->
     samples = list(answered(store, evaluation_id))
     if not samples:
         raise ConfigError(f"The test set {name} has no samples.", "radvlm build --recipe evaluation")
-    parse = reader(card(evaluation.model), task, json.loads(choices))
+    parse = reader(card(evaluation.identity["model"]), task, json.loads(choices))
     run.progress.start(f"reading {name}", total=len(samples))
     reads = [parse.read(sample) for sample in samples]
     keep_parsed(
@@ -77,7 +77,39 @@ def score(run: Run, evaluation_id: int, options: MetricOptions | None = None) ->
         run.progress.start(f"scoring {name}: {measured.family.name}")
         _score_family(run, evaluation_id, measured, scored)
     forget_scores_but(run, evaluation_id, [measured.family.name for measured in found])
-    return [row._asdict() for row in score_rows(store, evaluation_id)]
+    return [
+        {"evaluation": evaluation_id, "test set": name, **row._asdict()} for row in score_rows(store, evaluation_id)
+    ]
+
+
+def main_rows(scores: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Of what `score` gives, the metrics of a report's table as text, each beside its value over what was parsed."""
+    parsed = {(row["evaluation"], row["metric"]): row for row in scores if row["part"] == PARSED_ONLY}
+    rows = []
+    for row in scores:
+        metric = describe(row["metric"])
+        if row["part"] or not metric.main:
+            continue
+        beside = parsed.get((row["evaluation"], row["metric"]))
+        rows.append(
+            {
+                "test set": row["test set"],
+                "metric": metric.title,
+                "value [95% interval]": _shown(row),
+                "parsed only": "" if beside is None else f"{_shown(beside)}, n = {beside['n']:,}",
+                "n": row["n"],
+                "patients": row["clusters"],
+                "why": row["remark"] if row["value"] is None else None,
+            }
+        )
+    return rows
+
+
+def _shown(row: dict[str, Any]) -> str:
+    value, low, high = row["value"], row["low"], row["high"]
+    if value is None:
+        return "\N{EN DASH}"
+    return f"{value:.3f}" if low is None else f"{value:.3f} [{low:.3f}, {high:.3f}]"
 
 
 def _score_family(run: Run, evaluation_id: int, measured: Measured, scored: _Scored) -> None:
