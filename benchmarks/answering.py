@@ -6,8 +6,8 @@
 Both models have random weights (what they say plays no part) and answers are cut off at `--most` new tokens. The 7B
 sees pictures of 2544 x 3056, which are some 7,200 tokens each; it is made in FOLDER (16 GB) unless it is there. Each
 round answers all requests once by every policy, in an order that changes from round to round. Prints, for each policy,
-answers per second and the ratio to one by one of the same round: median, least and most of the rounds; and whether the texts are the
-same (in float32 they have to be; in bfloat16 ties fall either way).
+answers per second and the ratio to one by one of the same round: median, least and most of the rounds; and
+whether the texts are the same (in float32 they have to be; in bfloat16 ties fall either way).
 """
 
 from __future__ import annotations
