@@ -61,18 +61,18 @@ class Chat:
     def _open(self) -> None:
         self._tokenizer = Tokenizer.from_str(self._state)
         self._tokenizer.encode_special_tokens = True
-        self._start, self._end, self.image = map(self._special, ("<|im_start|>", "<|im_end|>", IMAGE_TOKEN))
+        self.start, self.end, self.image = map(self._special, ("<|im_start|>", "<|im_end|>", IMAGE_TOKEN))
         added = [token["content"] for token in json.loads(self._state)["added_tokens"]]
         self._literal = re.compile("|".join(map(re.escape, sorted(added, key=len, reverse=True))))
-        newline = self._text("\n")
+        newline = self.text_ids("\n")
         if len(newline) != 1:
             raise ValueError("the tokenizer has no token for a newline")
         self._newline = newline[0]
-        if {self._start, self._end, self.image} & set(self._text(f"<|im_start|>{IMAGE_TOKEN}<|im_end|>")):
+        if {self.start, self.end, self.image} & set(self.text_ids(f"<|im_start|>{IMAGE_TOKEN}<|im_end|>")):
             raise ValueError("the tokenizer makes special tokens of plain text")
         self._roles = {"human": "user\n", "gpt": "assistant\n"}
-        self._user, self._assistant = self._text("user\n"), self._text("assistant\n")
-        self._system = [self._start, *self._text("system\n" + SYSTEM), self._end, self._newline]
+        self._user, self._assistant = self.text_ids("user\n"), self.text_ids("assistant\n")
+        self._system = [self.start, *self.text_ids("system\n" + SYSTEM), self.end, self._newline]
 
     def __getstate__(self) -> dict[str, Any]:
         return {"_state": self._state, "mask": self.mask}
@@ -92,7 +92,8 @@ class Chat:
             raise ValueError(f"the tokenizer has no token {token}")
         return int(number)
 
-    def _text(self, text: str) -> list[int]:
+    def text_ids(self, text: str) -> list[int]:
+        """Ids of a text in which nothing is a special token."""
         ids: list[int] = self._tokenizer.encode(text, add_special_tokens=False).ids
         return ids
 
@@ -104,21 +105,43 @@ class Chat:
         for number, (role, text) in enumerate(turns):
             if number == 0:
                 text = after_image(text)
-                spoken = [*self._user, *[self.image] * image_tokens, *self._text(text)]
-            else:
-                spoken = self._text(self._roles[role] + text)
             literals += len(self._literal.findall(text))
-            turn = [self._start, *spoken, self._end, self._newline]
+            turn = self._turn(role, text, image_tokens if number == 0 else None)
             ids += turn
             labels += self._answer_labels(turn) if role == "gpt" else self._template_labels(turn)
         return Encoded(np.array(ids, np.int32), np.array(labels, np.int32), literals)
+
+    def prompt(self, turns: Sequence[Turn], image_tokens: int) -> list[int]:
+        """Ids that an answer is to follow: the turns so far, the last one human, and the head of the answer.
+
+        The turns hold no image token: the picture stands before the first question, as in training. Raises
+        ConversationError.
+        """
+        check_prompt(turns)
+        ids = list(self._system)
+        for number, (role, text) in enumerate(turns):
+            ids += self._turn(role, f"\n{text}" if number == 0 else text, image_tokens if number == 0 else None)
+        return [*ids, self.start, *self._assistant]
+
+    def _turn(self, role: str, text: str, image_tokens: int | None) -> list[int]:
+        """One turn from its start to the newline after it; `image_tokens`: it shows the picture before its text."""
+        if image_tokens is None:
+            spoken = self.text_ids(self._roles[role] + text)
+        else:
+            spoken = [*self._user, *[self.image] * image_tokens, *self.text_ids(text)]
+        return [self.start, *spoken, self.end, self._newline]
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """The text of new ids, without special tokens."""
+        text: str = self._tokenizer.decode(list(ids), skip_special_tokens=True)
+        return text
 
     def _template_labels(self, turn: list[int]) -> list[int]:
         """Labels of the system's and the user's turns."""
         if self.mask == "assistant":
             return [IGNORED] * len(turn)
         # The published code supervises these three wherever they stand, in questions, too.
-        kept = {self._start, self._end, self._newline}
+        kept = {self.start, self.end, self._newline}
         return [token if token in kept else IGNORED for token in turn]
 
     def _answer_labels(self, turn: list[int]) -> list[int]:
@@ -155,16 +178,27 @@ def after_image(text: str) -> str:
 
 def check(turns: Sequence[Turn]) -> None:
     """Raise ConversationError where a conversation is not question and answer in turns about one picture."""
-    if not turns:
-        raise ConversationError("the conversation is empty")
-    if any(turn.role != ("human", "gpt")[number % 2] for number, turn in enumerate(turns)):
-        raise ConversationError("human and gpt do not take turns, human first")
+    _check_order(turns)
     if turns[-1].role != "gpt":
         raise ConversationError("the last question has no answer")
     if IMAGE_TOKEN not in turns[0].text:
         raise ConversationError("the first question has no image token")
     if not all(turn.text.strip() for turn in turns[1::2]):
         raise ConversationError("an answer is empty")
+
+
+def check_prompt(turns: Sequence[Turn]) -> None:
+    """Raise ConversationError where turns do not end with a question to answer."""
+    _check_order(turns)
+    if turns[-1].role != "human":
+        raise ConversationError("the last turn is no question")
+
+
+def _check_order(turns: Sequence[Turn]) -> None:
+    if not turns:
+        raise ConversationError("the conversation is empty")
+    if any(turn.role != ("human", "gpt")[number % 2] for number, turn in enumerate(turns)):
+        raise ConversationError("human and gpt do not take turns, human first")
 
 
 def turns_of(spoken: Iterable[dict[str, str]]) -> tuple[Turn, ...]:

@@ -52,13 +52,17 @@ def test_the_wheel_carries_the_training_program_and_runs_it_by_itself(installed:
     assert (program / "train.py").is_file()
     assert (program / "deepspeed" / "zero2.json").is_file()
     assert (program / "slurm" / "train.sh").is_file()
-    code = "from radvlm_cli.training import program, recipe; print(program.program_folder(), *recipe.built_in())"
+    code = (
+        "from radvlm_cli.program import make_importable, program_folder; from radvlm_cli.training import recipe; "
+        "make_importable(); from finetuning import chat; print(program_folder(), *recipe.built_in(), chat.__file__)"
+    )
     assert _run(installed, code, tmp_path).split() == [
         str(program),
         "radvlm-0.5b",
         "radvlm-7b",
         "radvlm-7b-lora",
         "tiny",
+        str(program / "chat.py"),
     ]
     manifest = tmp_path / "manifest.json"
     manifest.write_text('{"format": 2}')

@@ -149,3 +149,19 @@ def test_counting_gives_the_length_of_the_encoded_turns() -> None:
     pieces = [template.piece(role, text, first=number == 0) for number, (role, text) in enumerate(turns)]
     counted = int(template.count(pieces).sum()) + len(turns) * template.PER_TURN + template.overhead
     assert counted + 7 == len(template.encode(turns, 7).ids)
+
+
+def test_a_prompt_is_what_training_has_before_the_answer() -> None:
+    """So the model is asked in evaluation exactly as it was trained."""
+    turns = dialogue("Where?" + HOSTILE, "Left.", "Sure? [0.12]", "Yes.", "  And\nthe heart?", "Large.")
+    shown = [Turn("human", "<image>\n" + turns[0].text), *turns[1:]]
+    for count in (1, 3, 5):
+        asked, whole = chat().prompt(turns[:count], 4), chat().encode(shown[: count + 1], 4).ids.tolist()
+        assert whole[: len(asked)] == asked
+        assert chat().decode(whole[len(asked) :]) == turns[count].text + "\n"
+
+
+@pytest.mark.parametrize("texts", [(), ("A?", "B."), ("A?", "B.", "C?", "D.")])
+def test_a_prompt_ends_with_a_question(texts: tuple[str, ...]) -> None:
+    with pytest.raises(ConversationError):
+        chat().prompt(dialogue(*texts), 4)

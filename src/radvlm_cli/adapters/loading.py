@@ -35,7 +35,9 @@ def find_weights(card: Card, given: Sequence[Path] = (), *, cache: Path | None =
     lacking = [need for need, path in zip(card.weights, found, strict=True) if path is None]
     if lacking:
         wanted = " and ".join(f"{need.hub_id} ({_terms(need)})" for need in lacking)
-        options = " ".join(f"--weights {_folder_for(need)}" for need in card.weights)
+        # All or none are given, so those that are there already are named, too.
+        places = [path or _folder_for(need) for need, path in zip(card.weights, found, strict=True)]
+        options = " ".join(f"--weights {place}" for place in places)
         raise ConfigError(
             f"The weights of {card.title} are not on this machine: {wanted}.",
             "; ".join([*(how_to_get(need) for need in lacking), f"then add {options}"]),
@@ -187,6 +189,10 @@ def load_strictly(
     to be of no use) or mis-shaped, or where a buffer holds no number: transformers only warns, and leaves random
     weights. `options` go to from_pretrained, e.g. `config` or `key_mapping`.
     """
+    from transformers.utils import logging
+
+    library: Any = logging
+    library.disable_progress_bar()
     try:
         model, found = model_class.from_pretrained(
             folder,

@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from radvlm_cli.errors import ConfigError
+from radvlm_cli.program import program_folder
 from radvlm_cli.training.manifest import FILE, LOG, STOP_FILE
-from radvlm_cli.training.program import program_folder
 
 SHUTDOWN_S = 1800
 """How long torchrun lets workers save after a SIGTERM (its own default, 30 s, is too short for a large model)."""

@@ -1,4 +1,4 @@
-"""Where the training program lies, and how it is asked about a manifest."""
+"""What training needs to be installed, and how the training program is asked about a manifest."""
 
 from __future__ import annotations
 
@@ -6,21 +6,14 @@ import importlib.util
 import json
 import subprocess
 import sys
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 from radvlm_cli.errors import ConfigError
+from radvlm_cli.program import program_folder
 
 INSTALL = "pip install 'radvlm[models]'"
 _NEEDED = ("torch", "transformers", "accelerate")
-
-
-def program_folder() -> Path:
-    """The folder of the training program: inside an installed package, or at the top of a checkout."""
-    package = Path(str(files("radvlm_cli")))
-    installed = package / "programs" / "finetuning"
-    return installed if installed.is_dir() else package.parents[1] / "finetuning"
 
 
 def require_installed(*, strategy: str, adapter: bool) -> None:

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from radvlm_cli.documents import load_yaml
 from radvlm_cli.errors import ConfigError
-from radvlm_cli.training.program import program_folder
+from radvlm_cli.program import program_folder
 
 Values = dict[str, Any]
 

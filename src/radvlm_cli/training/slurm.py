@@ -15,8 +15,8 @@ from typing import Any, NamedTuple, get_type_hints
 from radvlm_cli.documents import load_yaml
 from radvlm_cli.errors import ConfigError
 from radvlm_cli.files import atomic_write
+from radvlm_cli.program import program_folder
 from radvlm_cli.training.launch import Ranks
-from radvlm_cli.training.program import program_folder
 
 SCRIPT = "slurm.sh"
 _SECRET = re.compile(r"key|token|secret|passw", re.IGNORECASE)
