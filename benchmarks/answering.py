@@ -3,11 +3,12 @@
     python benchmarks/answering.py FOLDER                                  # the demo's tiny model, on a CPU
     python benchmarks/answering.py FOLDER --shape 7b --samples 32 --rounds 3   # a 7B of random weights, on a GPU
 
-Both models have random weights (what they say plays no part) and answers are cut off at `--most` new tokens. The 7B
+All models have random weights (what they say plays no part) and answers are cut off at `--most` new tokens. The 7B
 sees pictures of 2544 x 3056, which are some 7,200 tokens each; it is made in FOLDER (16 GB) unless it is there. Each
 round answers all requests once by every policy, in an order that changes from round to round. Prints, for each policy,
 answers per second and the ratio to one by one of the same round: median, least and most of the rounds; and
-whether the texts are the same (in float32 they have to be; in bfloat16 ties fall either way).
+whether the texts are the same (in float32 they have to be; in bfloat16 ties fall either way). `--shape small` is made
+as the 7B is, but so small that a CPU shows whether all of it works.
 """
 
 from __future__ import annotations
@@ -30,7 +31,15 @@ QUESTIONS = (
     "Which abnormalities are seen in this image?",
     "Please give the coordinates of the opacity in the left lower lobe, if there is one.",
 )
-SIZES = {"tiny": ((320, 390), (390, 320), (512, 512)), "7b": ((2544, 3056),)}
+SIZES = {
+    "tiny": ((320, 390), (390, 320), (512, 512)),
+    "small": ((390, 320),),
+    "0.5b": ((2544, 3056),),
+    "7b": ((2544, 3056),),
+}
+"""Width and height of the pictures."""
+LIKE_TRAINING = {"small": "tiny", "0.5b": "0.5b", "7b": "7b-lora"}
+"""Shapes that are made as gpu_training.py makes them, by their names there."""
 
 
 class Round(NamedTuple):
@@ -140,7 +149,7 @@ def _make(folder: Path, shape: str) -> None:
         return
     from gpu_training import SHAPES, make
 
-    make(folder, SHAPES["7b-lora"])
+    make(folder, SHAPES[LIKE_TRAINING[shape]])
 
 
 def requests(folder: Path, shape: str, count: int) -> list[Any]:
