@@ -1,12 +1,19 @@
-"""YAML that people write: safe, and strict where YAML is not."""
+"""Documents that people and models write: YAML, safe and strict where YAML is not, and JSON amid a model's words."""
 
 from __future__ import annotations
 
-from typing import Any
+import json
+import re
+from collections.abc import Iterator
+from typing import Any, cast
 
 import yaml
 
 from radvlm_cli.errors import ConfigError
+
+_OBJECTS_TRIED = 50
+_NO_CHARACTER = re.compile("[\ud800-\udfff\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
+"""Halves of characters, which no file or store takes, and control characters."""
 
 
 class _Loader(yaml.SafeLoader):
@@ -29,3 +36,46 @@ def load_yaml(text: str, where: str) -> Any:
         mark = getattr(error, "problem_mark", None)
         place = f" at line {mark.line + 1}, column {mark.column + 1}" if mark else ""
         raise ConfigError(f"{where} is not valid YAML{place}: {getattr(error, 'problem', error)}.") from error
+
+
+def json_objects(text: str, *, unique: bool = False) -> Iterator[dict[str, Any]]:
+    """The whole JSON objects in a text, from the left, none within another, with or without words around them.
+
+    `unique`: an object that gives a key twice is none.
+    """
+    decoder = json.JSONDecoder(strict=False, object_pairs_hook=_unique if unique else None)
+    start = 0
+    for _ in range(_OBJECTS_TRIED):
+        start = text.find("{", start)
+        if start < 0:
+            return
+        try:
+            found, end = decoder.raw_decode(text, start)
+            document = _readable_in(found)  # goes deeper than the decoder did
+        except (ValueError, RecursionError):
+            start += 1
+            continue
+        start = end
+        yield cast(dict[str, Any], document)
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("a key is given twice")
+    return found
+
+
+def readable(text: str) -> str:
+    """A model's text with spaces for what is no character, so that it can be kept."""
+    return _NO_CHARACTER.sub(" ", text)
+
+
+def _readable_in(value: Any) -> Any:
+    if isinstance(value, str):
+        return readable(value)
+    if isinstance(value, list):
+        return [_readable_in(one) for one in value]
+    if isinstance(value, dict):
+        return {readable(name): _readable_in(one) for name, one in value.items()}
+    return value

@@ -153,3 +153,13 @@ class Answer(NamedTuple):
     """Of the attempt that was answered."""
     attempts: int = 1
     tier: Literal["standard", "batch"] = "standard"
+
+
+class JudgeReply(NamedTuple):
+    """What a judging model said of one sample."""
+
+    status: str
+    """`ok`; `empty`: there was nothing to judge, as the sample's own answer is empty or failed, and it counts as 0;
+    anything else: the judge failed, and the sample has no score."""
+    text: str
+    """As the judge wrote it; '' where there was nothing to judge."""

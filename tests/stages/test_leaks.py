@@ -110,7 +110,7 @@ def test_the_traceback_of_a_bug_shows_neither(
 def test_a_statement_that_sqlite_does_not_take_shows_none_of_its_values(
     told: Told, monkeypatch: pytest.MonkeyPatch, statement: str, way: tuple[str, ...]
 ) -> None:
-    for module in ("stages.online", "store.batches"):
+    for module in ("stages.asking", "store.batches"):
         monkeypatch.setattr(f"radvlm_cli.{module}.CALL_SQL", statement)
     with FakeOpenAI(answer=answers.by_rules, key=KEY, batch_seconds=0.05) as server:
         told.run(server, *way)

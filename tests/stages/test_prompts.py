@@ -15,12 +15,14 @@ from radvlm_cli.language.rewrite import without_comparisons
 from radvlm_cli.language.temporal import comparisons
 from radvlm_cli.llm.prompting import find_object, load_messages
 from radvlm_cli.llm.tokens import PER_REPLY, message_tokens
+from radvlm_cli.metrics.judge import SCHEMA, Round, parse_scores, tell
 from radvlm_cli.records import Box
 from radvlm_cli.stages.converse import _told, _turns
 from radvlm_cli.stages.curate import Curation
 
 CURATE = ("curate-dictated", "curate-raw")
 CONVERSE = ("converse-standard", "converse-grounded")
+JUDGE = "judge-conversation"
 OTHER_REPORT = "Large right effusion. Moderate cardiomegaly. Clear left lung."
 
 
@@ -50,7 +52,7 @@ def scene_of(message: str) -> Scene:
     return Scene(lines["Description"], lines["View"], sex, labels, tuple(located))
 
 
-@pytest.mark.parametrize("name", CURATE + CONVERSE)
+@pytest.mark.parametrize("name", [*CURATE, *CONVERSE, JUDGE])
 def test_a_prompt_is_long_enough_to_be_cached_and_no_longer_than_it_must_be(name: str) -> None:
     tokens = message_tokens(load_messages(name)) - PER_REPLY
     assert tokens >= 1_024, (
@@ -60,7 +62,7 @@ def test_a_prompt_is_long_enough_to_be_cached_and_no_longer_than_it_must_be(name
     assert 1_100 <= tokens <= 1_500, f"{name} has {tokens} tokens; other tokenisers may count somewhat fewer"
 
 
-@pytest.mark.parametrize("name", CURATE + CONVERSE)
+@pytest.mark.parametrize("name", [*CURATE, *CONVERSE, JUDGE])
 def test_a_prompt_is_rules_and_then_examples(name: str) -> None:
     roles = [message["role"] for message in load_messages(name)]
     assert roles[0] == "system"
@@ -113,3 +115,14 @@ def test_only_the_grounded_examples_point() -> None:
     for name, located in zip(CONVERSE, (False, True), strict=True):
         scenes = [scene_of(message["content"]) for message in load_messages(name) if message["role"] == "user"]
         assert all(bool(scene.located) == located for scene in scenes)
+
+
+@pytest.mark.parametrize(("conversation", "answer"), examples(JUDGE))
+def test_an_example_of_judging_is_what_the_judge_is_told_and_has_to_answer(conversation: str, answer: str) -> None:
+    told = json.loads(conversation)
+    rounds = [Round(**one) for one in told["rounds"]]
+    located = {one["finding"]: [Box(*box) for box in one["boxes"]] for one in told.get("located", ())}
+    assert tell(rounds, located) == conversation
+    scores = parse_scores(answer, len(rounds))
+    assert list(json.loads(answer)) == list(SCHEMA["properties"])
+    assert all(len(reason.split()) <= 25 for reason in (scores.reason, *scores.reasons))

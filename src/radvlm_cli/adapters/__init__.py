@@ -9,7 +9,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable, Mapping
 
-from radvlm_cli.adapters import onevision, scripted
+from radvlm_cli.adapters import green, onevision, scripted
 from radvlm_cli.adapters.protocol import Card, Task
 from radvlm_cli.errors import ConfigError
 
@@ -33,6 +33,9 @@ CARDS: Mapping[str, Card] = {
 }
 """The models with a name of their own, in the order of a list for people."""
 
+JUDGES: Mapping[str, Card] = {green.GREEN.name: green.GREEN}
+"""Models that judge answers, and are not evaluated themselves."""
+
 KINDS: Mapping[str, Callable[[str | None], Card]] = {
     "scripted": scripted.card_of,
 }
@@ -41,8 +44,9 @@ KINDS: Mapping[str, Callable[[str | None], Card]] = {
 
 def card(name: str) -> Card:
     """The card of a name. ConfigError, with the nearest known name, where there is none."""
-    if name in CARDS:
-        return CARDS[name]
+    for known_cards in (CARDS, JUDGES):
+        if name in known_cards:
+            return known_cards[name]
     kind, colon, rest = name.partition(":")
     if kind in KINDS:
         return KINDS[kind](rest if colon else None)

@@ -206,7 +206,8 @@ def _read(path: Path) -> str:
 
 
 def _write(stage: str, wishes: Wishes, settings: Settings) -> None:
-    from radvlm_cli.stages.generate import Options, Selection
+    from radvlm_cli.stages.asking import Options
+    from radvlm_cli.stages.generate import Selection
     from radvlm_cli.stages.writing import Choice, choose_writer, price_of
 
     zero_retention = zero_retention_confirmed(bool(wishes.choice["zero_retention"]))

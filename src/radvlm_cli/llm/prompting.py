@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Iterator
 from functools import cache
 from importlib.resources import files
 from typing import Any, Literal, cast
 
+from radvlm_cli.documents import json_objects
 from radvlm_cli.llm import Message, Prompt, Request
 
 _ROLE = re.compile(r"^# (system|user|assistant)\n", re.MULTILINE)
-_OBJECTS_TRIED = 50
-_NO_CHARACTER = re.compile("[\ud800-\udfff\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
-"""Halves of characters, which no file or store takes, and control characters."""
 
 
 @cache
@@ -47,37 +43,6 @@ def find_object(text: str, *names: str) -> dict[str, Any] | None:
 
     Of several, the last with one of the `names`: models think aloud, quote what they were asked for, and then answer.
     """
-    found = list(_objects(text))
+    found = list(json_objects(text))
     named = [document for document in found if any(name in document for name in names)]
     return named[-1] if named else next(iter(found), None)
-
-
-def _objects(text: str) -> Iterator[dict[str, Any]]:
-    """The whole JSON objects in a text, from the left, none within another."""
-    decoder = json.JSONDecoder(strict=False)
-    start = 0
-    for _ in range(_OBJECTS_TRIED):
-        start = text.find("{", start)
-        if start < 0:
-            return
-        try:
-            found, start = decoder.raw_decode(text, start)
-        except (ValueError, RecursionError):
-            start += 1
-            continue
-        yield cast(dict[str, Any], _readable_in(found))
-
-
-def readable(text: str) -> str:
-    """A model's text with spaces for what is no character, so that it can be kept."""
-    return _NO_CHARACTER.sub(" ", text)
-
-
-def _readable_in(value: Any) -> Any:
-    if isinstance(value, str):
-        return readable(value)
-    if isinstance(value, list):
-        return [_readable_in(one) for one in value]
-    if isinstance(value, dict):
-        return {readable(name): _readable_in(one) for name, one in value.items()}
-    return value

@@ -31,7 +31,10 @@ class Family(Protocol):
     name: str
     version: int
     """Raise it when a number would come out differently."""
-    columns: tuple[str, ...]
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Of the table; each is summed over samples."""
 
     def missing(self) -> tuple[Need, ...]:
         """What cannot be found here; empty: it can run. No network is used."""

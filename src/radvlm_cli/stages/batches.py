@@ -15,21 +15,20 @@ from radvlm_cli.llm.batch import LINES_PER_FILE
 from radvlm_cli.llm.chat import Dialect
 from radvlm_cli.llm.meter import BudgetError, Meter
 from radvlm_cli.llm.replies import Respell
+from radvlm_cli.stages.asking import Options, Statement, register
 from radvlm_cli.stages.batch_files import Sending
 from radvlm_cli.stages.generate import (
     Generated,
-    Options,
     Pending,
     Selection,
     Writer,
     count_verdict,
     pending,
     prompt_for,
-    register,
     without_text,
 )
 from radvlm_cli.stages.open_batches import OpenBatches, Replies
-from radvlm_cli.stages.tasks import Item, Statement, Task, Unanswered, Written, converse_with, statements
+from radvlm_cli.stages.tasks import Item, Task, Unanswered, Written, converse_with, statements
 from radvlm_cli.store.batches import record_answers
 from radvlm_cli.store.bulk import execute_grouped
 from radvlm_cli.store.calls import Asked, answered_keys, find_answer, spent

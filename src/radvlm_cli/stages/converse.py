@@ -17,7 +17,8 @@ from radvlm_cli.language.dialogue_checks import dialogue_faults, quote_box
 from radvlm_cli.language.rewrite import without_comparisons
 from radvlm_cli.llm.prompting import find_object
 from radvlm_cli.records import Box
-from radvlm_cli.stages.tasks import Accepted, Faulty, Item, Nothing, Statement
+from radvlm_cli.stages.asking import Statement
+from radvlm_cli.stages.tasks import Accepted, Faulty, Item, Nothing
 from radvlm_cli.store.engine import Store
 from radvlm_cli.store.generated import DIALOGUE_SQL, DROP_DIALOGUE_SQL, ImageItem, dialogue_images, image_items
 

@@ -9,7 +9,8 @@ from radvlm_cli.language import Fault
 from radvlm_cli.language.report_checks import has_content, report_faults
 from radvlm_cli.language.rewrite import without_comparisons
 from radvlm_cli.llm.prompting import find_object
-from radvlm_cli.stages.tasks import Accepted, Faulty, Item, Nothing, Statement
+from radvlm_cli.stages.asking import Statement
+from radvlm_cli.stages.tasks import Accepted, Faulty, Item, Nothing
 from radvlm_cli.store.engine import Store
 from radvlm_cli.store.generated import DROP_TEXT_SQL, TEXT_SQL, StudyItem, studies, study_items
 

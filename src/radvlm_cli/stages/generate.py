@@ -9,14 +9,13 @@ from typing import Any, NamedTuple
 from radvlm_cli.llm import Prompt
 from radvlm_cli.llm.endpoint import Endpoint
 from radvlm_cli.llm.meter import Meter
-from radvlm_cli.llm.pricing import Price
 from radvlm_cli.llm.prompting import load_prompt
+from radvlm_cli.stages.asking import Statement, call_counts
 from radvlm_cli.stages.tasks import (
     Accepted,
     Faulty,
     Item,
     Nothing,
-    Statement,
     Task,
     Unanswered,
     Written,
@@ -24,25 +23,11 @@ from radvlm_cli.stages.tasks import (
     statements,
 )
 from radvlm_cli.store.bulk import batched, execute_grouped
-from radvlm_cli.store.calls import register_prompt
-from radvlm_cli.store.engine import Store
 from radvlm_cli.store.runs import Run
 
 RULES_WRITER = b"rules"
 _RULES_BATCH = 1000
 _RETRY_TEMPERATURE = 0.7
-
-
-class Options(NamedTuple):
-    """How to make the calls; nothing of this changes an answer."""
-
-    concurrency: int = 512
-    requests_per_minute: float | None = None
-    tokens_per_minute: float | None = None
-    timeout_s: float = 300.0
-    max_cost: float | None = None
-    price: Price | None = None
-    backoff_s: float = 0.5
 
 
 class Writer(NamedTuple):
@@ -77,14 +62,7 @@ class Generated(NamedTuple):
         names = ("items", "done before", "kept", "written", "repaired", "nothing to say", "quarantined", "unanswered")
         counts = {name: self.items[name] for name in names}
         if self.meter is not None:
-            counts |= {
-                "calls": self.meter.calls,
-                "calls known": self.meter.cached,
-                "retries": self.meter.retries,
-                "throttled": self.meter.throttled,
-                "input tokens": self.meter.input_tokens,
-                "output tokens": self.meter.output_tokens,
-            }
+            counts |= call_counts(self.meter)
         return counts
 
 
@@ -152,20 +130,6 @@ def write_by_rules(run: Run, task: Task, selection: Selection) -> Generated:
     generated = Generated(items, None)
     run.tally(task.label, generated.counts())
     return generated
-
-
-def register(store: Store, run_id: int, prompt: Prompt) -> int:
-    """The row id of a prompt."""
-    return register_prompt(
-        store,
-        run_id,
-        digest=prompt.hash,
-        name=prompt.name,
-        model=prompt.model,
-        parameters=prompt.parameters,
-        schema=prompt.schema,
-        messages=list(prompt.messages),
-    )
 
 
 def without_text(task: Task, item: Item) -> Nothing | None:

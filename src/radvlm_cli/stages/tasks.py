@@ -6,10 +6,12 @@ from collections.abc import Generator, Iterator, Sequence
 from hashlib import sha256
 from typing import Any, NamedTuple, Protocol
 
+from radvlm_cli.documents import readable
 from radvlm_cli.language import Fault
 from radvlm_cli.llm import Answer, Prompt, Request
-from radvlm_cli.llm.prompting import ask, ask_again, readable
+from radvlm_cli.llm.prompting import ask, ask_again
 from radvlm_cli.records import Status
+from radvlm_cli.stages.asking import Statement
 from radvlm_cli.store.bulk import OUTCOME_SQL
 from radvlm_cli.store.generated import FORGET_OUTCOME_SQL, QUARANTINE_SQL, RELEASE_SQL, Known
 
@@ -22,7 +24,6 @@ _NO_TEXT: dict[Status, str] = {
     "rejected": "the endpoint does not take the request",
     "truncated": "the answer was cut off at max_tokens",
 }
-Statement = tuple[str, Sequence[Any]]
 
 
 class Accepted(NamedTuple):

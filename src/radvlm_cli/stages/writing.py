@@ -15,16 +15,17 @@ from radvlm_cli.llm.pricing import Price, find_price
 from radvlm_cli.sources import SOURCES
 from radvlm_cli.sources.layout import Layout, locate
 from radvlm_cli.stages.adopt import adopt_if_changed
+from radvlm_cli.stages.asking import Options
 from radvlm_cli.stages.converse import PUBLISHED, Dialogues
 from radvlm_cli.stages.curate import Curation
-from radvlm_cli.stages.generate import Generated, Options, Selection, Writer, write_by_rules
+from radvlm_cli.stages.generate import Generated, Selection, Writer, write_by_rules
 from radvlm_cli.stages.generated_files import write_dialogues, write_texts
 from radvlm_cli.stages.tasks import Task
 from radvlm_cli.store.components import image_owner
 from radvlm_cli.store.engine import Store
 from radvlm_cli.store.runs import Run
 
-MAX_TOKENS = {"curate": 600, "converse": 1800}
+MAX_TOKENS = {"curate": 600, "converse": 1800, "judge": 1500}
 """Per answer. Azure charges a call's prompt and max_tokens against the quota when it is admitted."""
 
 
