@@ -2,6 +2,7 @@
 
 import csv
 import random
+import time
 from collections.abc import Callable, Iterator
 from itertools import islice
 from pathlib import Path
@@ -138,10 +139,10 @@ def test_ten_thousand_mutated_outputs(check: Callable[[list[str]], None]) -> Non
     check(list(islice(outputs(seed=2), 10_000)))
 
 
-@pytest.mark.parametrize(
-    "unit", ["a", " ", "\n", "no ", "edema, ", "what ", "[", "{", "?", "9", "<think>", '{"a":', "; "]
-)
+@pytest.mark.parametrize("unit", ["a", " ", "\n", "?", "no ", "edema, ", '{"a":'])
 def test_a_model_that_loops_is_read_in_time_that_grows_with_its_length(unit: str) -> None:
-    """Where time grew with the square, 60,000 characters would take minutes."""
-    text = (unit * 60_000)[:60_000]
+    """It takes 0.3 s of CPU at most; a pattern whose time grew with the square took 25."""
+    text = (unit * 20_000)[:20_000]
+    start = time.process_time()
     assert read_labels(f"{text} edema").status in ("ok", "unparsable")
+    assert time.process_time() - start < 6
