@@ -17,6 +17,7 @@ from radvlm_cli.language.findings import Finding, Polarity, findings
 from radvlm_cli.language.label_json import read_json
 from radvlm_cli.language.label_lines import read_lines
 from radvlm_cli.language.label_names import NOTHING, Said, denied_labels, label_of_concept
+from radvlm_cli.language.refusals import refuses
 
 VERSION = 1
 """Raise it when an answer would be read differently."""
@@ -139,12 +140,6 @@ _NOTHING = re.compile(
     r"|\botherwise\s+(?:normal|unremarkable|negative)\b",
     re.IGNORECASE,
 )
-_REFUSED = re.compile(
-    r"\b(?:i\s*(?:'m|am)\s+(?:sorry|unable|not able|not qualified)"
-    r"|(?:can(?:no|')?t|can not|unable to|not able to|won't)\s+"
-    r"(?:provide|interpret|diagnos\w+|help|assist|analy[sz]e|give|read|comment|offer)|as an ai\b)",
-    re.IGNORECASE,
-)
 _EDEMA = re.compile(r"\s+(?:\w+\s+)?o?edema", re.IGNORECASE)
 _WEIGHT: Mapping[Polarity, int] = {"absent": 0, "uncertain": 1, "present": 2}
 
@@ -190,6 +185,6 @@ def _status(text: str, answer: str, said: Said, labels: Mapping[str, Polarity]) 
         return "ok"
     if not text.strip():
         return "empty"
-    if _REFUSED.search(answer):
+    if refuses(answer):
         return "refused"
     return "ok" if said.others else "unparsable"
