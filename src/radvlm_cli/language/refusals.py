@@ -16,6 +16,7 @@ _NO_EXPERT = (
 )
 _WORDS = (
     rf"\bI{_CANNOT} (?:\w+ ){{0,2}}{_DO}",
+    rf"{_CANNOT} (?:assist|help|comment|interpret|analy[sz]e|diagnos|provide|offer|give)",
     rf"\bI(?:{_AM} (?:very |really |so )?sorry| apologi[sz]e)\b",
     rf"\bI(?:{_AM} (?:just |only )?an? (?:AI|artificial|language model|chat ?bot)|{_NO_EXPERT})",
     r"\bas an? (?:AI|artificial|large language|language model)\b",
