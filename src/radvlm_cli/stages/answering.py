@@ -132,11 +132,16 @@ class Worker:
                     del under_way[request.key]
 
     def _write(self, ask: Ask, replies: Sequence[Reply]) -> None:
-        """Append the answer; the answers of a conversation are a JSON list."""
+        """Append the answer, or what the judge said; the answers of a conversation are a JSON list."""
+        took = self.adapter.took_ms.pop(ask.key, None)
+        if self.job.judge is not None:
+            said = {"judge": self.job.judge, "text": _writable(replies[0].text or replies[0].error or "")}
+            where = {"evaluation_id": ask.evaluation_id, "position": ask.position}
+            self.spool.append("judgement", **where, **said, status=status_of(replies))
+            return
         several = len(ask.questions) > 1 or ask.task == "conversation"
         texts = [_writable(reply.text) for reply in replies]
         seen = replies[-1].seen or (None, None)
-        took = self.adapter.took_ms.pop(ask.key, None)
         self.spool.append(
             "answer",
             evaluation_id=ask.evaluation_id,
