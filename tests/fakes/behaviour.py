@@ -49,6 +49,8 @@ class Behaviour:
     """Close every connection without an answer."""
     status: int | None = None
     """Answer everything with this status."""
+    version: str | None = None
+    """What it answers to `/version`, as vLLM does; None: it has no such path."""
     page: str | None = None
     """Answer everything but chat completions with 200 and this."""
 

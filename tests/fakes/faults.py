@@ -16,6 +16,7 @@ import orjson
 from aiohttp import web
 
 from radvlm_cli.hashing import content_hash
+from tests.fakes.answers import text_of
 
 TRANSIENT = (
     "429",
@@ -123,7 +124,7 @@ class Limits:
 
     def admit(self, body: dict[str, Any]) -> web.Response | None:
         """Charge what a request may cost, as Azure does on its arrival; or refuse it for now."""
-        cost = sum(len(message["content"]) for message in body["messages"]) // 4
+        cost = sum(len(text_of(message["content"])) for message in body["messages"]) // 4
         cost += body.get("max_completion_tokens") or body.get("max_tokens") or 0
         wait = max(self._requests.wait(1), self._tokens.wait(cost))
         if wait > 0:

@@ -92,6 +92,7 @@ class FakeOpenAI:
         for base in ("/v1", "/openai/v1", "/openai"):
             app.router.add_get(f"{base}/models", self._models)
             self.batches.add_routes(app, base)
+        app.router.add_get("/version", self._version)
         app.router.add_get("/_stats", self._stats)
         app.router.add_post("/_control", self._control)
         app.on_cleanup.append(self._clean_up)
@@ -116,7 +117,7 @@ class FakeOpenAI:
     async def _gate(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         """What holds for every path; chat completions look themselves, so that their refusals are counted."""
         self._note(request)
-        if request.path.startswith("/_") or request.path.endswith("/chat/completions"):
+        if request.path.startswith(("/_", "/version")) or request.path.endswith("/chat/completions"):
             return await handler(request)
         if self.behaviour.down:
             return await disconnect(request)
@@ -150,6 +151,10 @@ class FakeOpenAI:
     async def _models(self, _request: web.Request) -> web.Response:
         data = [{"id": name, "object": "model"} for name in self.behaviour.models or ("test-model",)]
         return respond({"object": "list", "data": data})
+
+    async def _version(self, _request: web.Request) -> web.Response:
+        version = self.behaviour.version
+        return respond({"version": version}) if version else refuse(404, None, "Not Found")
 
     async def _stats(self, _request: web.Request) -> web.Response:
         names = ("requests", "input_tokens", "output_tokens", "in_flight", "max_in_flight")

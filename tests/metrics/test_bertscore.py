@@ -72,6 +72,13 @@ def test_an_answer_left_out_is_worth_what_an_unrelated_text_is(folders: dict[Kin
     assert table[2, :3] == pytest.approx(1.0, abs=1e-6)
 
 
+def test_characters_that_no_vocabulary_has_and_none_at_all(folders: dict[Kind, Path]) -> None:
+    for kind, folder in folders.items():
+        table = tiny(kind, folder).per_sample(["\ud800 x", "\u200b", "\u80f8 x \x00"], ["x"] * 3)
+        assert np.isfinite(table).all()
+        assert tiny(kind, folder).per_sample([], []).shape == (0, 4)
+
+
 def test_rarity_is_that_of_the_corpus_whatever_is_scored(folders: dict[Kind, Path]) -> None:
     whole = tiny("distilbert", folders["distilbert"], idf=True).per_sample(TOLD, TRUE)
     frozen = BertScore(

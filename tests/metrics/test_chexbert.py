@@ -143,6 +143,8 @@ def test_an_answer_left_out_has_no_label_and_no_likeness(checkpoint: Path, token
     assert (counts[:, 2] == true).all()
     assert true.any()
     assert table[:, -2].tolist() == [0, 0]
+    assert np.isfinite(family.per_sample(["\ud800 x", "\u200b"], TRUE[:2])).all()
+    assert family.per_sample([], []).shape == (0, len(family.columns))
     never = family.values(np.zeros(len(family.columns)))
     assert np.isnan(never["chexbert_micro_f1_14"])
     assert np.isnan(never["chexbert_f1/Edema"])

@@ -126,3 +126,13 @@ def test_words_are_lower_case_without_punctuation_and_without_the_blanks_of_deid
     ]
     assert words("Herzgröße 3 cm² patient\N{RIGHT SINGLE QUOTATION MARK}s") == ["herzgröße", "3", "cm2", "patient's"]
     assert words("... --- ''") == []
+
+
+@pytest.mark.parametrize("family", [Bleu(), CiderD(), Rouge()], ids=lambda family: family.name)
+def test_nothing_to_score_is_undefined_and_a_runaway_answer_is_scored_in_no_time(family: Family) -> None:
+    nothing = family.per_sample([], [])
+    assert nothing.shape == (0, len(family.columns))
+    assert all(np.isnan(value) for value in family.values(nothing.sum(0)).values())
+    endless = family.per_sample(["no effusion " * 5_000, "\ud800 \x00 \u2028"], ["no effusion", "heart"])
+    assert np.isfinite(endless).all()
+    assert all(value[0] < 0.1 for value in family.values(endless).values())

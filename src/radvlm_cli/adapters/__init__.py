@@ -9,7 +9,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable, Mapping
 
-from radvlm_cli.adapters import green, onevision, scripted
+from radvlm_cli.adapters import chat, chexagent, endpoint, green, llavamed, maira2, onevision, radialog, scripted
 from radvlm_cli.adapters.protocol import Card, Task
 from radvlm_cli.errors import ConfigError
 
@@ -29,6 +29,11 @@ CARDS: Mapping[str, Card] = {
     for each in (
         onevision.RADVLM,
         onevision.LLAVAOV,
+        llavamed.CARD,
+        radialog.CARD,
+        chexagent.CARD,
+        chexagent.SRRG_CARD,
+        maira2.CARD,
     )
 }
 """The models with a name of their own, in the order of a list for people."""
@@ -37,6 +42,8 @@ JUDGES: Mapping[str, Card] = {green.GREEN.name: green.GREEN}
 """Models that judge answers, and are not evaluated themselves."""
 
 KINDS: Mapping[str, Callable[[str | None], Card]] = {
+    "chat": chat.card_of,
+    "endpoint": endpoint.card_of,
     "scripted": scripted.card_of,
 }
 """Kind -> what makes the card of `kind:REST` (None: the kind alone). ConfigError for a rest that makes no sense."""

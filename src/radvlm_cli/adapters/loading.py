@@ -46,7 +46,12 @@ def find_weights(card: Card, given: Sequence[Path] = (), *, cache: Path | None =
 
 
 def locate(need: WeightsNeed, *, cache: Path | None = None) -> Path | None:
-    """The folder of a repository in the Hugging Face cache, if all of it is there; the known revision before others."""
+    """The folder of a repository in the Hugging Face cache, if all of it is there; the known revision before others.
+
+    What is named by its folder lies there.
+    """
+    if Path(need.hub_id).is_dir():
+        return Path(need.hub_id).absolute()
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import LocalEntryNotFoundError
 

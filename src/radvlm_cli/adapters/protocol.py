@@ -60,6 +60,8 @@ class Reply(NamedTuple):
     """Width and height, pixels, of the picture as the model got it, for boxes in pixels of that picture."""
     error: str | None = None
     """Why there is no answer (the picture cannot be read, the endpoint refuses, ...), without a patient's words."""
+    refused: bool = False
+    """The error is the model's own refusal or a content filter: asking again would end the same."""
 
 
 class ReadBoxes(NamedTuple):

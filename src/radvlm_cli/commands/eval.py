@@ -223,12 +223,27 @@ def _print(done: Evaluated, as_json: bool) -> None:
         print(done.job_id)
     else:
         print_table(done.lines, title=f"Run {done.run_id}:", spare=("run", "patients", "status"))
-        if done.scores:
-            print_table(done.scores)
+        _print_scores(done.scores)
     failed = sum(line["error"] for line in done.lines)
     if failed:
         say(f"{failed:,} samples have an error for an answer; running it again asks them again.")
         raise typer.Exit(4)
+
+
+def _print_scores(scores: list[dict[str, Any]]) -> None:
+    """The main metrics; why one has no value, once for all that lack the same."""
+    from radvlm_cli.stages.scoring import main_rows
+
+    rows = main_rows(scores)
+    lacking: dict[str, list[str]] = {}
+    for row in rows:
+        if (why := row.pop("why")) is not None:
+            lacking.setdefault(why, []).append(f"{row['test set']} {row['metric']}")
+    if rows:
+        print()
+        print_table(rows, title="Scores (failed answers count as wrong; all of them: radvlm report eval):")
+    for why, names in lacking.items():
+        say(f"{', '.join(names)}: {why}")
 
 
 def _list(given: dict[str, Any]) -> None:

@@ -1,21 +1,23 @@
 """Which of the thirteen abnormalities a model's answer in free text says are there, are not there, or may be there.
 
-Strict forms come first: JSON, tables, tick boxes, `label: yes`, lists under `Present` and `Absent`. What is left is read
-as report language, with clause-scoped negation and doubt (findings.py). Where an answer says both, present outweighs
-uncertain, and uncertain absent.
+Strict forms come first: JSON, tables, tick boxes, `label: yes`, lists under `Present` and `Absent`. What is left is
+read as report language, with clause-scoped negation and doubt (findings.py). Where an answer says both, present
+outweighs uncertain, and uncertain absent.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Literal, NamedTuple
 
 from radvlm_cli.labels import ABNORMALITIES
 from radvlm_cli.language.answer_parts import answer_span, without_asides
 from radvlm_cli.language.findings import Finding, Polarity, findings
-from radvlm_cli.language.label_forms import Said, read_json, read_lines
-from radvlm_cli.language.label_names import NOTHING, denied_labels, label_of_concept
+from radvlm_cli.language.label_json import read_json
+from radvlm_cli.language.label_lines import read_lines
+from radvlm_cli.language.label_names import NOTHING, Said, denied_labels, label_of_concept
+from radvlm_cli.language.refusals import refuses
 
 VERSION = 1
 """Raise it when an answer would be read differently."""
@@ -81,9 +83,9 @@ def read_prose(text: str) -> Said:
     """Read report language: labels by concept, what normal states deny, and denials of everything."""
     evidence: list[tuple[str, Polarity, int, int]] = []
     others: list[str] = []
-    for found in findings(_as_report(text)):
-        place = (found.start, found.end)
-        if label := _label(found, text):
+    for offset, found in _found(_as_report(text)):
+        place = (offset + found.start, offset + found.end)
+        if label := _label(found, text[slice(*place)].lower(), text[place[1] : place[1] + 30]):
             borderline = found.polarity == "present" and "borderline" in text[slice(*place)].lower()
             evidence.append((label, "uncertain" if borderline else found.polarity, *place))
         elif found.concept in ("normal chest", "acute abnormality"):
@@ -91,7 +93,7 @@ def read_prose(text: str) -> Said:
         elif denied := denied_labels(found.concept):
             if found.polarity == "present":
                 evidence += ((label, "absent", *place) for label in denied)
-                if "cardiomediast" in text[found.start : found.end].lower():
+                if "cardiomediast" in text[slice(*place)].lower():
                     evidence.append(("Cardiomegaly", "absent", *place))
         elif found.polarity == "present":
             others.append(found.concept)
@@ -108,11 +110,13 @@ _CERTAIN = re.compile(
 """What findings.py takes for doubt or for a denial of what follows, and is neither in a short answer."""
 _NAMES = re.compile("|".join(ABNORMALITIES), re.IGNORECASE)
 """`No Edema is seen` would be read as two sentences, of which the second starts at `Edema`."""
-_NEW_LINE = re.compile(r"\n(?!\s*[a-z])|(?<![^\n]{50})\n")
+_CONTRACTION = re.compile(r"\b(?:is|are|was|were|do|does|did|ca|could|wo|would|has|have)n't\b", re.IGNORECASE)
+_SEGMENT = re.compile(r"\S+(?:\s{1,3}\S+)*")
+_NEW_LINE = re.compile(r"\n(?!\s{0,9}[a-z])|(?<![^\n]{50})\n")
 """A line that goes on in lower case after a long one is wrapped."""
 _THING = (
-    r"(?:abnormalit(?:y|ies)|abnormal (?:finding|area)s?|findings?|patholog(?:y|ies)|diseases?|conditions?|process(?:es)?"
-    r"|anomal(?:y|ies)|options?|labels?)"
+    r"(?:abnormalit(?:y|ies)|abnormal (?:finding|area)s?|findings?|patholog(?:y|ies)|diseases?|conditions?"
+    r"|process(?:es)?|anomal(?:y|ies)|options?|labels?)"
 )
 _ALL = (
     r"(?:(?:other|further|additional|acute|active|significant|obvious|clear|definite|visible|major|cardiopulmonary"
@@ -120,11 +124,13 @@ _ALL = (
     r"|any|evidence|signs?|such|relevant)\s+)*"
 )
 _NOTHING = re.compile(
-    rf"\b(?:no|without|negative for|(?:can't|cannot|can not|don't|do not|not) (?:see|identify|find|detect)(?: any)?)\s+{_ALL}{_THING}"
+    r"\b(?:no|without|negative for|(?:can't|cannot|can not|don't|do not|not) (?:see|identify|find|detect)(?: any)?)"
+    rf"\s+{_ALL}{_THING}"
     rf"(?!\s+(?:in|of|at|on)\s+the\s+(?:left|right|upper|lower|bones?|pleura))"
     rf"|\bnone\b(?=\s*(?:$|[.!,;\n]|of\s+(?:the|these|those|them)|(?:is|are|was|were|can|could|applies|apply)\b))"
     r"|^\W*(?:(?:the )?answer is:?\s*)?(?:no|none|nothing|nil|normal|healthy|negative)\W*$"
-    r"|\bnothing\s+(?:else|abnormal|of note|is|was|can|to report|remarkable)\b|\bno to (?:everything|all|the rest|the others?)\b"
+    r"|\bnothing\s+(?:else|abnormal|of note|is|was|can|to report|remarkable)\b"
+    r"|\bno to (?:everything|all|the rest|the others?)\b"
     r"|\b(?:everything|all) (?:else )?(?:looks?|is|appears?|seems?) (?:normal|fine|negative|unremarkable)"
     r"|\ball (?:the )?(?:others?|rest|remaining)(?:\s+\w+)?(?: are| is|:)?\s*(?:negative|absent|normal|no)?\b"
     r"|\b(?:normal|unremarkable|clear|negative|healthy)\s+(?:(?:frontal|portable|adult|looking)\s+)?"
@@ -134,25 +140,26 @@ _NOTHING = re.compile(
     r"|\botherwise\s+(?:normal|unremarkable|negative)\b",
     re.IGNORECASE,
 )
-_REFUSED = re.compile(
-    r"\b(?:i\s*(?:'m|am)\s+(?:sorry|unable|not able|not qualified)|(?:can(?:no|')?t|can not|unable to|not able to|won't)\s+"
-    r"(?:provide|interpret|diagnos\w+|help|assist|analy[sz]e|give|read|comment|offer)|as an ai\b)",
-    re.IGNORECASE,
-)
 _EDEMA = re.compile(r"\s+(?:\w+\s+)?o?edema", re.IGNORECASE)
 _WEIGHT: Mapping[Polarity, int] = {"absent": 0, "uncertain": 1, "present": 2}
 
 
 def _as_report(text: str) -> str:
     """The same text, place by place, as findings.py expects it: lines end, and only sentences start with capitals."""
-    text = _CERTAIN.sub(lambda match: " " * len(match[0]), text)
+    text = _CERTAIN.sub(lambda match: "x" * len(match[0]), text)
+    text = _CONTRACTION.sub(lambda match: "not".ljust(len(match[0])), text)
     text = _NAMES.sub(lambda match: match[0].lower(), text)
     return _NEW_LINE.sub(";", text)
 
 
-def _label(found: Finding, text: str) -> str | None:
+def _found(text: str) -> Iterator[tuple[int, Finding]]:
+    """Findings between wide gaps, which what was read before has left."""
+    for segment in _SEGMENT.finditer(text):
+        yield from ((segment.start(), found) for found in findings(segment[0]))
+
+
+def _label(found: Finding, words: str, after: str) -> str | None:
     """As CheXpert has it: `airspace disease` is an opacity, and `interstitial edema` no more than edema."""
-    words, after = text[found.start : found.end].lower(), text[found.end :]
     if found.concept == "interstitial disease" and _EDEMA.match(after):
         return None
     if words.startswith("air") and "bronchogram" not in words and "consolidation" not in words:
@@ -178,6 +185,6 @@ def _status(text: str, answer: str, said: Said, labels: Mapping[str, Polarity]) 
         return "ok"
     if not text.strip():
         return "empty"
-    if _REFUSED.search(answer):
+    if refuses(answer):
         return "refused"
     return "ok" if said.others else "unparsable"

@@ -5,11 +5,30 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from functools import lru_cache
+from typing import NamedTuple
 
 from radvlm_cli.labels import ABNORMALITIES, ALIASES
 from radvlm_cli.language.findings import Polarity, findings_in, narrower
 
 NOTHING = "No Finding"
+Piece = tuple[str, Polarity, int, int]
+"""Label, what is said of it, start and end."""
+
+
+class Said(NamedTuple):
+    """What was read, and what was not."""
+
+    evidence: tuple[Piece, ...] = ()
+    others: tuple[str, ...] = ()
+    unknown: tuple[str, ...] = ()
+    rest: str = ""
+    """The text with what was read blanked."""
+
+    def names_any(self) -> bool:
+        """Whether a label was named, or all were denied."""
+        return bool(self.evidence)
+
+
 _OF_CONCEPT: Mapping[str, str] = {
     "atelectasis": "Atelectasis",
     "cardiomegaly": "Cardiomegaly",
@@ -42,8 +61,8 @@ _ABSENT = (
 )
 _UNCERTAIN = (
     r"uncertain|unclear|unsure|possibl[ey]|maybe|perhaps|may be|may|might|could|equivocal|indeterminate|questionable"
-    r"|(?:can ?not|can't|could not) (?:be )?(?:\w+ly )?(?:excluded?|rule[d]? out|determined?)|suspected|suspicion|likely"
-    r"|probabl[ey]|borderline|not sure|not certain|unknown whether|\?"
+    r"|(?:can ?not|can't|could not) (?:be )?(?:\w+ly )?(?:excluded?|ruled? out|determined?)|suspected|suspicion"
+    r"|likely|probabl[ey]|borderline|not sure|not certain|unknown whether|\?"
 )
 _END = r"(?![A-Za-z0-9])"
 _VALUES: tuple[tuple[Polarity, re.Pattern[str]], ...] = (
@@ -53,7 +72,26 @@ _VALUES: tuple[tuple[Polarity, re.Pattern[str]], ...] = (
 )
 _NUMBER = re.compile(r"[-\u2212+]?\d*\.?\d+(?![\d.]*[A-Za-z\d])\s*(%)?")
 _WRAPPING = re.compile(r"^[\s\W\d_]+|[\s\W_]+$")
+_LONGEST = 80
+"""Characters of a name or a verdict; a longer one is a sentence."""
 _BLANKS = re.compile(r"[\s_/-]+")
+
+
+_GROUPS: tuple[tuple[str, Polarity], ...] = (
+    (
+        r"(?:not |un)(?:present|seen|detected|correct|affected)|absent|negatives?|no|ruled out|excluded|incorrect"
+        r"|denied",
+        "absent",
+    ),
+    (r"possible|uncertain|probable|equivocal|suspected|maybe|unclear|indeterminate|questionable", "uncertain"),
+    (
+        r"present|positives?|yes|definite|detected|correct|certain|confirmed|identified|findings?|abnormalit(?:y|ies)|labels?"
+        r"|answers?|diagnos[ei]s|diseases?|conditions?|visible|seen",
+        "present",
+    ),
+)
+_GROUP_REST = r"(?:\s+(?:findings?|labels?|abnormalit(?:y|ies)|conditions?|for|are|is|diagnos[ei]s|diseases?))*"
+_HEADINGS = tuple((re.compile(f"(?:{words}){_GROUP_REST}", re.IGNORECASE), said) for words, said in _GROUPS)
 
 
 def label_of_concept(concept: str) -> str | None:
@@ -71,6 +109,8 @@ def denied_labels(state: str) -> tuple[str, ...]:
 @lru_cache(maxsize=4096)
 def label_of(name: str) -> str | None:
     """The label that a short name means (`effusions`, `**Pleural_Effusion**`), `No Finding`, or None."""
+    if len(name) > _LONGEST:
+        return None
     plain = _BLANKS.sub(" ", _WRAPPING.sub("", name)).casefold()
     if plain in _NAMES:
         return _NAMES[plain]
@@ -82,6 +122,7 @@ def label_of(name: str) -> str | None:
 
 def polarity_of(value: str) -> Polarity | None:
     """What the words, sign or number after a label's name say of it; None: something else."""
+    value = value.strip()[:_LONGEST]
     said = value.strip(" \t\r\n*_`\"'|([{)]}:,;.")
     if number := _NUMBER.match(value.strip(" \t*_`\"'([")):
         return of_number(float(number[0].replace("\u2212", "-").rstrip("% ")) / (100 if number[1] else 1))
@@ -98,6 +139,12 @@ def of_number(value: float) -> Polarity | None:
     if 0 <= value <= 1:
         return "present" if value >= 0.5 else "absent"
     return None
+
+
+def group_of(heading: str) -> Polarity | None:
+    """What a heading says of the labels below it: `Absent findings`."""
+    plain = heading.strip(" \t#*_`:>-").strip()
+    return next((said for pattern, said in _HEADINGS if pattern.fullmatch(plain)), None)
 
 
 def _names() -> dict[str, str]:

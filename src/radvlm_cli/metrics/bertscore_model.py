@@ -13,7 +13,7 @@ from transformers import AutoConfig, AutoModel, AutoTokenizer
 
 from radvlm_cli.errors import DataError
 from radvlm_cli.metrics.family import Table
-from radvlm_cli.metrics.local_models import Device, batches_by_length
+from radvlm_cli.metrics.local_models import Device, batches_by_length, well_formed
 
 MOST_TOKENS = 512
 _UNUSED = "pooler."
@@ -60,7 +60,9 @@ class Encoder:
 
         A space goes before each text: byte-level vocabularies write a first word otherwise than the same word within.
         """
-        spaced = [f" {text.strip()}" if text.strip() else "" for text in texts]
+        if not texts:
+            return []
+        spaced = [f" {well_formed(text).strip()}" if text.strip() else "" for text in texts]
         found: list[list[int]] = self._tokenizer(spaced, truncation=True, max_length=self._most)["input_ids"]
         return found
 

@@ -15,7 +15,7 @@ from transformers import AutoTokenizer, BertConfig, BertModel
 
 from radvlm_cli.errors import DataError
 from radvlm_cli.metrics.chexbert import LABELS, POSITIVE, UNCERTAIN
-from radvlm_cli.metrics.local_models import Device, batches_by_length
+from radvlm_cli.metrics.local_models import Device, batches_by_length, well_formed
 
 MOST_TOKENS = 512
 _HINT = "Get chexbert.pth again: hf download StanfordAIMI/RRG_scorers chexbert.pth"
@@ -66,7 +66,7 @@ class CheXbertReader:
     def read(self, texts: Sequence[str]) -> Read:
         """Classes and embeddings of texts, on one line each, cut at 512 tokens."""
         encoded = self._tokenizer(
-            [" ".join(text.split()) for text in texts], truncation=True, max_length=self._most, add_special_tokens=True
+            [" ".join(well_formed(text).split()) for text in texts], truncation=True, max_length=self._most
         )["input_ids"]
         classes = np.zeros((len(texts), len(LABELS)), np.int64)
         embeddings = np.zeros((len(texts), self._model.bert.config.hidden_size), np.float32)

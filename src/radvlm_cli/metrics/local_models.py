@@ -38,6 +38,11 @@ def packages_missing() -> tuple[Need, ...]:
     return (Need(" and ".join(absent), "pip install -c constraints.txt '.[models]'"),) if absent else ()
 
 
+def well_formed(text: str) -> str:
+    """The text without halves of characters, which no tokenizer takes: a model's bytes cut in the wrong place."""
+    return text.encode("utf-8", "replace").decode("utf-8")
+
+
 def batches_by_length(lengths: Sequence[int], tokens: int = _TOKENS_A_BATCH) -> Iterator[list[int]]:
     """Numbers of texts, longest first, in batches that take at most `tokens` with their padding (or one text)."""
     batch: list[int] = []

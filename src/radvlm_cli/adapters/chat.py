@@ -1,0 +1,203 @@
+"""`chat:HF_ID_OR_FOLDER`: any model that transformers itself knows as image and text to text, by its chat template.
+
+No code of a checkpoint is run. What the checkpoint does not tell (prompts, pixels, form of boxes, where the answer
+stands) comes from a profile (profile.py), chosen by name or by `chat:ID@PROFILE`.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from radvlm_cli.adapters.opening import PictureError, open_picture, picture_size
+from radvlm_cli.adapters.profile import Profile, choose_profile, split_name
+from radvlm_cli.adapters.protocol import Adapter, Card, Loading, Reply, Request, WeightsNeed
+from radvlm_cli.errors import ConfigError, DataError
+from radvlm_cli.hashing import content_hash
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+    from radvlm_cli.adapters.encoders import Encoder
+
+_CHARACTERS_PER_TOKEN = 3
+_HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?")
+
+
+class _UnusableText(Exception):
+    """A request that cannot be put to this model."""
+
+
+def card_of(rest: str | None) -> Card:
+    """The card of `chat:REST`; ConfigError without a REST."""
+    if not rest:
+        raise ConfigError("chat: which model?", "chat:org/model (a Hugging Face id) or chat:FOLDER")
+    model, wanted = split_name(rest)
+    if (folder := Path(model).expanduser()).is_dir():
+        model = str(folder)
+    elif not _HUB_ID.fullmatch(model):
+        raise ConfigError(f"{model} is no folder, and no Hugging Face id.", "chat:org/model or chat:FOLDER")
+    name, profile = choose_profile(model, wanted)
+    return Card(
+        name=f"chat:{rest}",
+        title=profile.title,
+        tasks=profile.tasks,
+        weights=(WeightsNeed(model, profile.revisions.get(model), profile.licence, profile.note),),
+        load=partial(_load, profile=profile, profile_name=name),
+        prompt=profile.prompt,
+        codec=profile.codec,
+        extractor=profile.extractor,
+        most=profile.most,
+        version=profile.version,
+    )
+
+
+def _load(loading: Loading, *, profile: Profile, profile_name: str) -> Adapter:
+    from transformers import AutoModelForImageTextToText, AutoTokenizer
+
+    from radvlm_cli.adapters.encoders import make_encoder
+    from radvlm_cli.adapters.loading import load_strictly
+
+    if loading.options:
+        raise ConfigError(f"chat: has no option {min(loading.options)!r}; a profile of your own can set much.")
+    (folder,) = loading.weights
+    try:
+        tokenizer: Any = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    except (OSError, ValueError, ImportError) as error:
+        raise DataError(f"The tokenizer in {folder} cannot be loaded: {error}") from error
+    template = chat_template(folder, tokenizer)
+    model = load_strictly(AutoModelForImageTextToText, folder, loading, trust_remote_code=False)
+    encoder = make_encoder(folder, model.config, tokenizer, profile.pixels)
+    return ChatAdapter(model, tokenizer, encoder, template, profile, profile_name)
+
+
+def chat_template(folder: Path, tokenizer: Any) -> str:
+    """The chat template of a checkpoint: the processor's, which knows of pictures, before the tokenizer's own."""
+    jinja, old = folder / "chat_template.jinja", folder / "chat_template.json"
+    if jinja.is_file():
+        return jinja.read_text(encoding="utf-8")
+    template: Any = json.loads(old.read_text(encoding="utf-8")) if old.is_file() else tokenizer.chat_template
+    template = template.get("chat_template", template.get("default")) if isinstance(template, dict) else template
+    if not isinstance(template, str):
+        raise DataError(
+            f"{folder} has no chat template: it is no model to talk to.", "Take the instruction-tuned checkpoint"
+        )
+    return template
+
+
+def messages(request: Request, system: str | None) -> list[dict[str, Any]]:
+    """A dialogue in the form that chat templates take: the picture stands in the first turn, before its text."""
+    said: list[dict[str, Any]] = []
+    if system is not None:
+        said.append({"role": "system", "content": [{"type": "text", "text": system}]})
+    for number, turn in enumerate(request.turns):
+        content = [{"type": "text", "text": turn.text}]
+        if number == 0:
+            content.insert(0, {"type": "image"})
+        said.append({"role": "user" if turn.role == "human" else "assistant", "content": content})
+    return said
+
+
+class ChatAdapter:
+    """A loaded model."""
+
+    batches = True
+
+    def __init__(
+        self, model: Any, tokenizer: Any, encoder: Encoder, template: str, profile: Profile, profile_name: str
+    ) -> None:
+        import torch
+        import transformers
+
+        self.model = model
+        self.tokenizer = tokenizer
+        self.encoder = encoder
+        self.template = template
+        self.profile = profile
+        self.end_ids = _end_ids(model, tokenizer)
+        if tokenizer.pad_token_id is None:
+            tokenizer.pad_token = tokenizer.convert_ids_to_tokens(min(self.end_ids))
+        self.identity: Mapping[str, Any] = {
+            "backend": "transformers",
+            "transformers": transformers.__version__,
+            "torch": torch.__version__,
+            "class": type(model).__name__,
+            "dtype": str(model.dtype).removeprefix("torch."),
+            "device": model.device.type,
+            "attention": model.config._attn_implementation,
+            "pictures": encoder.name,
+            "template": content_hash(template),
+            "profile": profile_name,
+            "system": profile.system,
+            "pixels": profile.pixels.model_dump() if profile.pixels else None,
+        }
+
+    def cost(self, request: Request) -> int:
+        """See Adapter."""
+        characters = sum(len(turn.text) for turn in request.turns)
+        return self.encoder.tokens(picture_size(request.image)) + characters // _CHARACTERS_PER_TOKEN
+
+    def answer(self, requests: Sequence[Request], most: int) -> list[Reply]:
+        """See Adapter."""
+        replies: dict[int, Reply] = {}
+        good: dict[int, tuple[str, Image]] = {}
+        for number, request in enumerate(requests):
+            try:
+                good[number] = (self._render(request), open_picture(request.image))
+            except (PictureError, _UnusableText) as error:
+                replies[number] = Reply("", error=str(error))
+        if good:
+            texts, images = zip(*good.values(), strict=True)
+            replies.update(zip(good, self._generate(texts, images, most), strict=True))
+        return [replies[number] for number in range(len(requests))]
+
+    def close(self) -> None:
+        """See Adapter."""
+        import torch
+
+        self.model = None
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+
+    def _render(self, request: Request) -> str:
+        """The text that the model continues."""
+        text: str = self.tokenizer.apply_chat_template(
+            messages(request, self.profile.system),
+            chat_template=self.template,
+            tokenize=False,
+            add_generation_prompt=True,
+        )
+        if text.count(self.encoder.placeholder) != 1:
+            raise _UnusableText(
+                "a turn holds the token that stands for a picture, or the template has no place for one"
+            )
+        return text
+
+    def _generate(self, texts: Sequence[str], images: Sequence[Image], most: int) -> list[Reply]:
+        from radvlm_cli.adapters.generation import generate
+
+        inputs = self.encoder.encode(texts, images)
+        tensors = {
+            name: value.to(self.model.device, self.model.dtype if value.is_floating_point() else None)
+            for name, value in inputs.tensors.items()
+        }
+        made = generate(self.model, most=most, end_ids=self.end_ids, pad_id=self.tokenizer.pad_token_id, **tensors)
+        decoded = [self.tokenizer.decode(each.ids, skip_special_tokens=True).strip() for each in made]
+        return [
+            Reply(text, each.truncated, tokens_in=length, tokens_out=len(each.ids), seen=seen)
+            for text, each, length, seen in zip(decoded, made, inputs.lengths, inputs.seen, strict=True)
+        ]
+
+
+def _end_ids(model: Any, tokenizer: Any) -> frozenset[int]:
+    """Tokens that end an answer: those of generation_config.json and the tokenizer's own."""
+    told = model.generation_config.eos_token_id
+    ids = set(told if isinstance(told, list) else [told]) | {tokenizer.eos_token_id}
+    ids.discard(None)
+    if not ids:
+        raise DataError("The checkpoint does not tell which token ends an answer.")
+    return frozenset(ids)

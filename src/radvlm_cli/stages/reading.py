@@ -1,0 +1,180 @@
+"""What an answer says: its text, boxes or findings, read by the parsers of the model and the task.
+
+Reading takes raw text from the store and needs no model, so it can be done again whenever a parser has changed.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from radvlm_cli.adapters import answers, boxes
+from radvlm_cli.adapters.protocol import BoxCodec, Card, ReadBoxes, Task
+from radvlm_cli.language import label_answers
+from radvlm_cli.language.findings import findings
+from radvlm_cli.language.refusals import refuses
+from radvlm_cli.metrics.boxes import Located, answer_status
+from radvlm_cli.metrics.family import Status
+from radvlm_cli.records import Box
+from radvlm_cli.store.scores import Answered
+
+_SAID = ("ok", "truncated")
+"""Of these predictions there is a text to read."""
+
+
+class Read(NamedTuple):
+    """What was read from an answer."""
+
+    status: Status
+    content: Any
+    """As it is stored, JSON; None for an answer that counts as wrong."""
+    prediction: Any
+    """As the task's metrics take it; of an answer that counts as wrong the empty one."""
+
+
+class Reader(NamedTuple):
+    """How the answers of a model to a task are read."""
+
+    parser: str
+    """Name and version."""
+    read: Callable[[Answered], Read]
+
+
+def reader(card: Card, task: Task, options: Sequence[str]) -> Reader:
+    """How `card`'s answers to `task` are read; `options`: the findings to choose among."""
+    name, read = _text_reader(card)
+    if task == "classification":
+        name, read = f"labels/{label_answers.VERSION}", _labels(card)
+    elif task == "conversation":
+        name, read = "conversation/1", _conversation
+    elif task != "report":
+        codec = boxes.codec(card.codec or "radvlm")
+        found = _labelled(card, codec, options) if task == "detection" else _boxes(card, codec)
+        name, read = f"boxes:{codec.name}/{codec.version}", found
+    return Reader(f"{name} {card.extractor}/{answers.VERSION}", read)
+
+
+def _text_reader(card: Card) -> tuple[str, Callable[[Answered], Read]]:
+    def read(sample: Answered) -> Read:
+        text, failed = _said(card, sample, "")
+        if failed is None and refuses(text) and not findings(text):
+            failed = Read("refused", None, "")
+        return failed or Read(_as_said(sample), text, text)
+
+    return "text/1", read
+
+
+def _labels(card: Card) -> Callable[[Answered], Read]:
+    def read(sample: Answered) -> Read:
+        text, failed = _said(card, sample, {})
+        if failed is not None:
+            return failed
+        found = label_answers.read_labels(text)
+        content = {
+            "labels": found.values(),
+            "evidence": [[*each[:2], text[each.start : each.end]] for each in found.evidence],
+            "others": found.others,
+            "unknown": found.unknown,
+            "form": found.form,
+        }
+        said = found.values() if found.status == "ok" else {}
+        return Read(_as_said(sample) if found.status == "ok" else found.status, content, said)
+
+    return read
+
+
+def _boxes(card: Card, codec: BoxCodec) -> Callable[[Answered], Read]:
+    def read(sample: Answered) -> Read:
+        text, failed = _said(card, sample, ReadBoxes(()))
+        if failed is not None:
+            return failed
+        found = codec.read(text, sample.size, sample.seen)
+        status = _status(sample, text, found.boxes, found.malformed)
+        content = {"boxes": [list(box) for box in found.boxes], "malformed": found.malformed}
+        return Read(status, content, found)
+
+    return read
+
+
+def _status(sample: Answered, text: str, found: Sequence[Box], malformed: int) -> Status:
+    """How an answer with or without boxes came out."""
+    if not found and refuses(text):
+        return "refused"
+    status = answer_status(text, Located(found, malformed))
+    return _as_said(sample) if status == "ok" else status
+
+
+def _labelled(card: Card, codec: BoxCodec, options: Sequence[str]) -> Callable[[Answered], Read]:
+    def read(sample: Answered) -> Read:
+        text, failed = _said(card, sample, {})
+        if failed is not None:
+            return failed
+        found, malformed = labelled_boxes(text, options, codec, sample.size, sample.seen)
+        status = _status(sample, text, [box for each in found.values() for box in each], malformed)
+        by_label = {label: [list(box) for box in each] for label, each in found.items()}
+        content = {"boxes": by_label, "malformed": malformed}
+        return Read(status, content, found)
+
+    return read
+
+
+def labelled_boxes(
+    text: str, labels: Sequence[str], codec: BoxCodec, size: tuple[int, int], seen: tuple[int, int] | None
+) -> tuple[dict[str, list[Box]], int]:
+    """Boxes by label, and how many places look like a box and are none.
+
+    A box belongs to the label that stands last before it; before any label, to `""`.
+    """
+    pattern = "|".join(re.escape(label) for label in sorted(labels, key=len, reverse=True))
+    mentions = list(re.finditer(rf"(?<!\w)(?:{pattern})(?!\w)", text, re.IGNORECASE)) if labels else []
+    known = {label.casefold(): label for label in labels}
+    starts = [0, *(mention.start() for mention in mentions)]
+    names = ["", *(known[mention[0].casefold()] for mention in mentions)]
+    found: dict[str, list[Box]] = {}
+    malformed = 0
+    for name, start, end in zip(names, starts, [*starts[1:], len(text)], strict=True):
+        part = codec.read(text[start:end], size, seen)
+        malformed += part.malformed
+        if part.boxes:
+            found.setdefault(name, []).extend(part.boxes)
+    return found, malformed
+
+
+def _conversation(sample: Answered) -> Read:
+    """The answers, one per round; the judge reads them."""
+    if sample.status not in _SAID:
+        return Read(_failed(sample), None, [])
+    said = [str(text) for text in json.loads(sample.text)]
+    return Read(_as_said(sample), said, said)
+
+
+def _said(card: Card, sample: Answered, nothing: Any) -> tuple[str, Read | None]:
+    """The answer within the text; or, where it counts as wrong, how it came out."""
+    if sample.status not in _SAID:
+        return "", Read(_failed(sample), None, nothing)
+    text = answers.extract(card.extractor, sample.text).text
+    if not text.strip():
+        return "", Read("empty", None, nothing)
+    return text, None
+
+
+def _as_said(sample: Answered) -> Status:
+    return "truncated" if sample.status == "truncated" else "ok"
+
+
+def _failed(sample: Answered) -> Status:
+    return "empty" if sample.status == "empty" else "error"
+
+
+def references(task: Task, samples: Sequence[Answered]) -> list[Any]:
+    """What is right, as the task's metrics take it."""
+    take: Mapping[str, Callable[[dict[str, Any]], Any]] = {
+        "report": lambda reference: reference["text"],
+        "classification": lambda reference: reference["positive"],
+        "conversation": lambda reference: reference["turns"],
+    }
+    if task in take:
+        return [take[task](sample.reference) for sample in samples]
+    return [sample.reference["boxes"] for sample in samples]
