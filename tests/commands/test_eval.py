@@ -95,6 +95,14 @@ def test_answers_are_scored_anew_without_being_asked_again(bench: Bench, said: S
     assert rows(bench, "SELECT command FROM run ORDER BY id DESC LIMIT 1") == [("rescore",)]
 
 
+def test_a_served_model_is_asked_by_workers_at_its_url(bench: Bench, said: Said) -> None:
+    with FakeOpenAI(answer=lambda _body: "The lungs are clear.") as server:
+        options = ("--model", "endpoint:test-model", "--base-url", f"{server.url}/v1", "--task", "report")
+        told = said.json(*options, "--processes", "2")
+    assert [line["ok"] for line in told["lines"]] == [5]
+    assert rows(bench, "SELECT DISTINCT text FROM prediction") == [("The lungs are clear.",)]
+
+
 def test_conversations_are_graded_by_a_server_at_a_url(bench: Bench, said: Said) -> None:
     told = said.json("--model", "scripted", "--task", "conversation", "--limit", "3")
     with FakeOpenAI(answer=judges.sound) as server:
