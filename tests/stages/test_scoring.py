@@ -141,7 +141,8 @@ def test_conversations_have_no_score_until_they_are_judged(bench: Bench) -> None
     evaluation = number_of(bench, "talks")
     before = {row["metric"]: row for row in again(bench, evaluation)}
     assert before["judge_overall"]["value"] is None
-    assert f"radvlm eval --judge {evaluation}" in before["judge_overall"]["remark"]
+    ((began,),) = rows(bench, f"SELECT run_id FROM evaluation WHERE id = {evaluation}")
+    assert f"radvlm eval --judge {began} " in before["judge_overall"]["remark"]
     reply = json.dumps(
         {
             "rounds": [{"round": n, "reason": "r", "score": 6} for n in (1, 2)],

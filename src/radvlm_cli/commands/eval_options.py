@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-WHAT, HOW, RUNS, CLUSTER = "What", "How it is asked", "Runs", "Several nodes"
+WHAT, HOW, RUNS, JUDGE, CLUSTER = "What", "How it is asked", "Runs", "Judging the answers of a run", "Several nodes"
 
 
 class Protocol(StrEnum):
@@ -33,6 +33,14 @@ class Attention(StrEnum):
     sdpa = "sdpa"
     eager = "eager"
     flash_attention_2 = "flash_attention_2"
+
+
+class JudgeProvider(StrEnum):
+    """Who serves a judge."""
+
+    azure = "azure"
+    openai = "openai"
+    endpoint = "endpoint"
 
 
 def _option(name: str, *, help: str, panel: str = WHAT, **more: Any) -> Any:
@@ -91,6 +99,34 @@ ListAll = Annotated[
 Rescore = Annotated[
     int | None, _option("--rescore", help="RUN: read and score its answers anew, without a GPU.", panel=RUNS)
 ]
+Green = Annotated[
+    int | None,
+    _option("--green", help="RUN: have GREEN's model judge its reports, on --gpus GPUs.", panel=JUDGE),
+]
+Judge = Annotated[
+    int | None,
+    _option(
+        "--judge",
+        help="RUN: have a language model (--base-url, or --provider and --model) grade its conversations.",
+        panel=JUDGE,
+    ),
+]
+Provider = Annotated[
+    JudgeProvider | None, _option("--provider", help="Of the judge, if not a server at --base-url.", panel=JUDGE)
+]
+AzureModel = Annotated[str | None, _option("--azure-model", help="The judge's deployment.", panel=JUDGE)]
+Concurrency = Annotated[
+    int, typer.Option("--concurrency", help="Calls to the judge in flight.", min=1, max=20_000, rich_help_panel=JUDGE)
+]
+MaxCost = Annotated[
+    float | None, _option("--max-cost", help="Dollars; stop cleanly before more is spent.", panel=JUDGE, min=0)
+]
+Price = Annotated[str | None, _option("--price", help="IN,CACHED,OUT dollars per million tokens.", panel=JUDGE)]
+ZeroRetention = Annotated[
+    bool,
+    _option("--confirm-zero-retention", help="The judge's provider keeps nothing, by agreement.", panel=JUDGE),
+]
+RetryFailed = Annotated[bool, _option("--retry-failed", help="Ask the judge anew where it failed.", panel=JUDGE)]
 Follow = Annotated[int | None, _option("--follow", help="RUN: take in what its SLURM job brings.", panel=RUNS)]
 Nodes = Annotated[int | None, _option("--nodes", help="Nodes, each with --gpus GPUs.", panel=CLUSTER, min=1)]
 Slurm = Annotated[bool, _option("--slurm", help="Write a batch script and submit it.", panel=CLUSTER)]

@@ -112,10 +112,10 @@ def make_request(store_path: Path, asked: Asked, *, say: Callable[[str], None]) 
     tasks = tuple(wanted_tasks(model.card, asked.task or ()))
     require_packages(model)
     profile = load_profile(asked.profile) if asked.slurm else None
-    ranks = _ranks(asked, model, profile)
+    ranks = settle_ranks(asked, model, profile)
     device: Device = "cuda" if ranks.gpus else "cpu"
-    loading = _loading(asked, model, device)
-    batch = _batch(asked.batch or "auto")
+    loading = settle_loading(asked, model, device)
+    batch = settle_batch(asked.batch or "auto")
     if model.weights:
         say("Hashing the weights (kept for the next time).")
     decides = {
@@ -164,7 +164,8 @@ def _as_before(asked: Asked, before: Values) -> Asked:
     return asked._replace(**{name: value for name, value in kept.items() if getattr(asked, name) is None})
 
 
-def _loading(asked: Asked, model: Model, device: Device) -> Values:
+def settle_loading(asked: Asked, model: Model, device: Device) -> Values:
+    """How the model is loaded: the fields of Loading, as JSON."""
     dtype = asked.dtype or "auto"
     if dtype not in DTYPES:
         raise ConfigError(f"There is no dtype {dtype!r}; there are {', '.join(DTYPES)}.", "--dtype auto")
@@ -192,7 +193,8 @@ def _options(given: Sequence[str]) -> Values:
     return options
 
 
-def _batch(given: str) -> int | Literal["auto"]:
+def settle_batch(given: str) -> int | Literal["auto"]:
+    """How many samples go together."""
     if given == "auto":
         return "auto"
     if not given.isdigit() or int(given) < 1:
@@ -200,7 +202,7 @@ def _batch(given: str) -> int | Literal["auto"]:
     return int(given)
 
 
-def _ranks(asked: Asked, model: Model, profile: Profile | None) -> Ranks:
+def settle_ranks(asked: Asked, model: Model, profile: Profile | None) -> Ranks:
     """On what to run: a model without weights of its own needs no GPU."""
     hosts = tuple(host.strip() for host in (asked.hosts or "").split(",") if host.strip())
     if asked.processes is not None and asked.gpus not in (0, None):
