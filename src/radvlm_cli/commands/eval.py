@@ -18,6 +18,7 @@ from radvlm_cli.errors import ConfigError, StoreError
 if TYPE_CHECKING:
     from radvlm_cli.stages.evaluate import Evaluated
     from radvlm_cli.stages.evaluation_request import Request
+    from radvlm_cli.stages.metric_choice import MetricChoice
     from radvlm_cli.store.runs import Run
 
 _STOPPING = "Stopping after the batches in hand; once more to stop at once."
@@ -50,6 +51,15 @@ def eval_(
     list_all: given_as.ListAll = False,
     rescore: given_as.Rescore = None,
     follow: given_as.Follow = None,
+    chexbert: given_as.CheXbert = None,
+    chexbert_tokenizer: given_as.CheXbertTokenizer = None,
+    bertscore_distilbert: given_as.DistilBert = None,
+    bertscore_distilroberta: given_as.DistilRoberta = None,
+    radgraph_annotations: given_as.RadGraphAnnotations = None,
+    radgraph_python: given_as.RadGraphPython = None,
+    meteor: given_as.Meteor = False,
+    compat: given_as.Compat = None,
+    uncertain: given_as.UncertainAs = given_as.UncertainName.positive,
     green: given_as.Green = None,
     judge: given_as.Judge = None,
     provider: given_as.Provider = None,
@@ -126,7 +136,8 @@ def _evaluate(where: Settings, request: Request, given: dict[str, Any]) -> None:
         run_id=request.run_id,
         may_change=MACHINES,
     ) as run:
-        done = stage(run, request, data_dir=where.data(), derived_dir=where.derived())
+        metrics = _metrics(given)
+        done = stage(run, request, data_dir=where.data(), derived_dir=where.derived(), metrics=metrics)
     _print(done, given["as_json"])
 
 
@@ -142,7 +153,7 @@ def _follow(where: Settings, given: dict[str, Any]) -> None:
         arguments = arguments_of_run(store, run_id)
     choice: dict[str, Any] = {"side_by_side": True, "run_id": run_id, "stopping": _DETACHING}
     with stage_run("eval", arguments, where, resume=True, allow_network=network, **choice) as run:
-        done = follow(run)
+        done = follow(run, _metrics(given))
     _print(done, given["as_json"])
 
 
@@ -150,7 +161,7 @@ def _rescore(where: Settings, given: dict[str, Any]) -> None:
     from radvlm_cli.stages.evaluate import rescore
 
     with _at_run("rescore", where, given) as run:
-        done = rescore(run, given["rescore"])
+        done = rescore(run, given["rescore"], _metrics(given))
     _print(done, given["as_json"])
 
 
@@ -166,7 +177,7 @@ def _green(where: Settings, given: dict[str, Any]) -> None:
         evaluations = report_evaluations(run.store, given["green"])
         found = judge_reports(run, evaluations, request, resume=f"radvlm eval --green {given['green']}")
         say(f"Judged: {_counted(found)}.")
-        done = rescore(run, given["green"])
+        done = rescore(run, given["green"], _metrics(given))
     _print(done, given["as_json"])
 
 
@@ -180,8 +191,15 @@ def _judge(where: Settings, given: dict[str, Any]) -> None:
     with _at_run("judge", where, given) as run:
         for name, found in judge_run(run, given["judge"], choice, **pace).items():
             say(f"{name}: {_counted(found)}.")
-        done = rescore(run, given["judge"])
+        done = rescore(run, given["judge"], _metrics(given))
     _print(done, given["as_json"])
+
+
+def _metrics(given: dict[str, Any]) -> MetricChoice:
+    from radvlm_cli.stages.metric_choice import MetricChoice
+
+    chosen = {name: _plain(given[name]) for name in MetricChoice._fields if name in given}
+    return MetricChoice(**chosen, published=given["compat"] is not None)
 
 
 def _counted(found: dict[str, int]) -> str:

@@ -8,7 +8,8 @@ from typing import Annotated, Any
 
 import typer
 
-WHAT, HOW, RUNS, JUDGE, CLUSTER = "What", "How it is asked", "Runs", "Judging the answers of a run", "Several nodes"
+WHAT, HOW, RUNS, CLUSTER = "What", "How it is asked", "Runs", "Several nodes"
+JUDGE, METRICS = "Judging the answers of a run", "Metrics of reports and findings"
 
 
 class Protocol(StrEnum):
@@ -33,6 +34,20 @@ class Attention(StrEnum):
     sdpa = "sdpa"
     eager = "eager"
     flash_attention_2 = "flash_attention_2"
+
+
+class CompatName(StrEnum):
+    """Other ways to count."""
+
+    substring = "substring"
+
+
+class UncertainName(StrEnum):
+    """What uncertain findings count as."""
+
+    positive = "positive"
+    negative = "negative"
+    drop = "drop"
 
 
 class JudgeProvider(StrEnum):
@@ -98,6 +113,30 @@ ListAll = Annotated[
 ]
 Rescore = Annotated[
     int | None, _option("--rescore", help="RUN: read and score its answers anew, without a GPU.", panel=RUNS)
+]
+CheXbert = Annotated[Path | None, _option("--chexbert", help="File chexbert.pth, or its folder.", panel=METRICS)]
+CheXbertTokenizer = Annotated[
+    Path | None, _option("--chexbert-tokenizer", help="Folder of bert-base-uncased.", panel=METRICS)
+]
+DistilBert = Annotated[
+    Path | None, _option("--bertscore-distilbert", help="Folder of distilbert-base-uncased.", panel=METRICS)
+]
+DistilRoberta = Annotated[
+    Path | None, _option("--bertscore-distilroberta", help="Folder of distilroberta-base.", panel=METRICS)
+]
+RadGraphAnnotations = Annotated[
+    Path | None, _option("--radgraph-annotations", help="JSON file with RadGraph's graphs.", panel=METRICS)
+]
+RadGraphPython = Annotated[
+    Path | None, _option("--radgraph-python", help="A python that has the radgraph package.", panel=METRICS)
+]
+Meteor = Annotated[bool, _option("--meteor", help="METEOR 1.5 too, which starts Java.", panel=METRICS)]
+Compat = Annotated[
+    CompatName | None,
+    _option("--compat", help="substring: also labels and words as the published evaluation counts.", panel=METRICS),
+]
+UncertainAs = Annotated[
+    UncertainName, _option("--uncertain", help="What a finding said to be uncertain counts as.", panel=METRICS)
 ]
 Green = Annotated[
     int | None,

@@ -23,6 +23,7 @@ from radvlm_cli.stages.evaluated_models import weights_words
 from radvlm_cli.stages.evaluation_plan import Planned, plan
 from radvlm_cli.stages.evaluation_request import Request
 from radvlm_cli.stages.evaluation_runs import evaluation_line
+from radvlm_cli.stages.metric_choice import USUAL, MetricChoice
 from radvlm_cli.stages.test_sets import freeze
 from radvlm_cli.store.engine import Store
 from radvlm_cli.store.evaluations import (
@@ -64,7 +65,9 @@ class _Begun(NamedTuple):
     evaluation: EvaluationRow
 
 
-def evaluate(run: Run, request: Request, *, data_dir: Path, derived_dir: Path) -> Evaluated:
+def evaluate(
+    run: Run, request: Request, *, data_dir: Path, derived_dir: Path, metrics: MetricChoice = USUAL
+) -> Evaluated:
     """Ask what has no answer yet, and score. Interrupted where it was stopped; all answers so far are kept then."""
     planned = plan(run.store, request, data_dir=data_dir, derived_dir=derived_dir)
     folder, begun = _begin(run, request, planned)
@@ -75,10 +78,12 @@ def evaluate(run: Run, request: Request, *, data_dir: Path, derived_dir: Path) -
         if waiting:
             total = sum(len(each.planned.frozen.samples) for each in begun)
             answering.to_the_end(total - waiting)
-        return finish(run, folder, [each.evaluation for each in begun])
+        return finish(run, folder, [each.evaluation for each in begun], metrics)
 
 
-def submit(run: Run, request: Request, *, data_dir: Path, derived_dir: Path) -> Evaluated:
+def submit(
+    run: Run, request: Request, *, data_dir: Path, derived_dir: Path, metrics: MetricChoice = USUAL
+) -> Evaluated:
     """Hand the run to SLURM and return; `follow` takes in what the job brings."""
     assert request.profile is not None, "the caller has looked"
     planned = plan(run.store, request, data_dir=data_dir, derived_dir=derived_dir)
@@ -88,7 +93,7 @@ def submit(run: Run, request: Request, *, data_dir: Path, derived_dir: Path) -> 
         _prepare_answers(run, request, begun)
         answering, waiting = _answering(run, request, folder, begun)
         if not waiting:
-            return finish(run, folder, [each.evaluation for each in begun])
+            return finish(run, folder, [each.evaluation for each in begun], metrics)
         answering.prepare()
         script = slurm.write_script(folder, batch_script(request, run.id, folder))
         job_id = slurm.submit(script)
@@ -97,7 +102,7 @@ def submit(run: Run, request: Request, *, data_dir: Path, derived_dir: Path) -> 
     return Evaluated(run.id, folder, [], [], job_id)
 
 
-def follow(run: Run) -> Evaluated:
+def follow(run: Run, metrics: MetricChoice = USUAL) -> Evaluated:
     """Take in what a SLURM job brings until it is over, then score. Ctrl-C ends only the watching."""
     row = answering_row(run.store, run.id)
     watch = Watch(run, row.folder, Predicting(run, row.evaluations))
@@ -115,7 +120,7 @@ def follow(run: Run) -> Evaluated:
         if run.stop.requested:
             raise Interrupted(f"Run {run.id} goes on without being watched.", f"radvlm eval --follow {run.id}")
         time.sleep(_LOOK_EVERY_S)
-    done = finish(run, row.folder, evaluations)
+    done = finish(run, row.folder, evaluations, metrics)
     if any(line["answered"] < line["samples"] for line in done.lines):
         raise EvaluationError(
             *(watch.failure or (f"The job of run {run.id} is over before all samples were asked.", None))[:1],
@@ -124,11 +129,11 @@ def follow(run: Run) -> Evaluated:
     return done
 
 
-def rescore(run: Run, wanted: int) -> Evaluated:
+def rescore(run: Run, wanted: int, metrics: MetricChoice = USUAL) -> Evaluated:
     """Score the answers of a run anew, without asking anything."""
     row = answering_row(run.store, wanted)
     take_in(run.store, wanted, row.folder, ANSWERS)
-    return finish(run, row.folder, [evaluation_row(run.store, number) for number in row.evaluations])
+    return finish(run, row.folder, [evaluation_row(run.store, number) for number in row.evaluations], metrics)
 
 
 def batch_script(request: Request, run_id: int, folder: Path) -> str:
@@ -138,12 +143,12 @@ def batch_script(request: Request, run_id: int, folder: Path) -> str:
     return slurm.render(request.profile, run_id=run_id, folder=folder, ranks=request.ranks, template=template)
 
 
-def finish(run: Run, folder: Path, evaluations: Sequence[EvaluationRow]) -> Evaluated:
+def finish(run: Run, folder: Path, evaluations: Sequence[EvaluationRow], metrics: MetricChoice) -> Evaluated:
     """Score what is complete; errors among the answers make the run partial."""
     lines, scores = [], []
     for evaluation in evaluations:
         if mark_complete(run, evaluation):
-            scores += scoring.score(run, evaluation.id)
+            scores += scoring.score(run, evaluation.id, metrics)
         line = evaluation_line(run.store, evaluation.id)
         statuses = {name: line[name] for name in ("samples", "answered", "ok", "empty", "truncated", "error")}
         run.tally(str(line["test set"]), statuses)

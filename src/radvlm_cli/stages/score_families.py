@@ -24,6 +24,8 @@ class Measured(NamedTuple):
     missing: tuple[Need, ...]
     """Why it cannot be computed."""
     predictions: Callable[[], list[Any]]
+    dear: bool = False
+    """Whether it runs a model over every answer."""
 
 
 def measures(
@@ -39,7 +41,8 @@ def measures(
     for listed in registry.families(task, options):
         kind = _JUDGES.get(listed.reads)
         if kind is None:
-            yield Measured(listed.family, listed.family.missing(), _view(listed.reads, samples, reads))
+            view = _view(listed.reads, samples, reads)
+            yield Measured(listed.family, listed.family.missing(), view, listed.models)
             continue
         own = [name for name in known if name.partition("/")[0] == kind.prefix]
         if not own:
