@@ -163,7 +163,7 @@ MaxCost = Annotated[
 Price = Annotated[str | None, _option("--price", help="IN,CACHED,OUT dollars per million tokens.", panel=JUDGE)]
 ZeroRetention = Annotated[
     bool,
-    _option("--confirm-zero-retention", help="The judge's provider keeps nothing, by agreement.", panel=JUDGE),
+    _option("--confirm-zero-retention", help="The endpoint, or the judge's provider, keeps nothing, by agreement."),
 ]
 RetryFailed = Annotated[bool, _option("--retry-failed", help="Ask the judge anew where it failed.", panel=JUDGE)]
 Follow = Annotated[int | None, _option("--follow", help="RUN: take in what its SLURM job brings.", panel=RUNS)]
