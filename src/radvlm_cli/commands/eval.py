@@ -57,6 +57,7 @@ def eval_(
     bertscore_distilroberta: given_as.DistilRoberta = None,
     radgraph_annotations: given_as.RadGraphAnnotations = None,
     radgraph_python: given_as.RadGraphPython = None,
+    crimson_replies: given_as.CrimsonReplies = None,
     meteor: given_as.Meteor = False,
     compat: given_as.Compat = None,
     uncertain: given_as.UncertainAs = given_as.UncertainName.positive,

@@ -130,6 +130,10 @@ RadGraphAnnotations = Annotated[
 RadGraphPython = Annotated[
     Path | None, _option("--radgraph-python", help="A python that has the radgraph package.", panel=METRICS)
 ]
+CrimsonReplies = Annotated[
+    Path | None,
+    _option("--crimson-replies", help="JSON file of a judge's answers to CRIMSON's prompt, by sample.", panel=METRICS),
+]
 Meteor = Annotated[bool, _option("--meteor", help="METEOR 1.5 too, which starts Java.", panel=METRICS)]
 Compat = Annotated[
     CompatName | None,
