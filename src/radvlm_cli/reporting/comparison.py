@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from radvlm_cli.reporting.evaluation import Metric, TestSet
+from radvlm_cli.reporting.evaluation import Metric, SampleSet
 from radvlm_cli.reporting.tables import Column, Estimate, Table
 
 SIGNIFICANT = 0.05
@@ -93,7 +93,7 @@ class Problem(NamedTuple):
 
 
 def comparison_table(
-    test_set: TestSet, names: tuple[str, str], rows: Sequence[Compared], notes: Sequence[str]
+    test_set: SampleSet, names: tuple[str, str], rows: Sequence[Compared], notes: Sequence[str]
 ) -> Table:
     """Metrics of two models on one test set. The better value is strong where the data tell."""
     first, second = names

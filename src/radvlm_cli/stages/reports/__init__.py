@@ -1,1 +1,4 @@
-"""What `radvlm report` shows: one module for each view. It makes row objects from the store by SQL, and writes nothing."""
+"""What `radvlm report` shows: one module for each view, which makes row objects from the store by SQL.
+
+Nothing here writes to the store.
+"""
