@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import CheckConstraint, ForeignKeyConstraint, Index, UniqueConstraint
+from sqlalchemy import CheckConstraint, ForeignKeyConstraint, Index, UniqueConstraint, text
 from sqlmodel import Field, SQLModel
 
 # Names for constraints, so that Alembic's batch mode can find them again.
@@ -142,6 +142,7 @@ class Image(SQLModel, table=True):
     __table_args__ = (
         UniqueConstraint("source", "image_id"),
         Index("ix_image_report", "source", "split", "status", "view", "sex", "age"),
+        Index("ix_image_absent", "status", sqlite_where=text("status IN ('missing','failed')")),
     )
 
 

@@ -71,8 +71,8 @@ def comparison_view(store: Snapshot, first: str, second: str, wanted: Wanted, ev
     note = (
         "Difference: first minus second, 95 % interval of the paired bootstrap of patients (2,000 draws, seed 0). "
         "p: models exchanged patient by patient (10,000 times, seed 0); Holm: over the metrics of a table. Detectable: "
-        "true difference found with 80 % power. Win/tie/loss: samples. Better: no 0 in the interval, p after Holm below "
-        f"{SIGNIFICANT}; the data tell of no other."
+        "true difference found with 80 % power. Win/tie/loss: samples. Better: no 0 in the interval and p after Holm "
+        f"below {SIGNIFICANT}; the data tell of no other."
     )
     return View("compare", f"{first} and {second}", tables, (note,))
 
