@@ -161,8 +161,8 @@ def test_only_a_value_that_is_marked_is_bold(form: Format, monkeypatch: pytest.M
     monkeypatch.setenv("TERM", "xterm-256color")
     plain, strong = Row("a", "x", 1, SCORE), Row("a", "x", 1, SCORE._replace(strong=True))
     written = [write_view(_view([row]), form, colours=True) for row in (plain, strong)]
-    bold = {"table": "\x1b[1m0.512", "md": "**0.512", "latex": r"\textbf{0.512"}[form]
-    assert [bold in text for text in written] == [False, True]
+    bold = {"table": r"\x1b\[1m *0\.512", "md": r"\*\*0\.512", "latex": r"\\textbf\{0\.512"}[form]
+    assert [bool(re.search(bold, text)) for text in written] == [False, True]
 
 
 def test_what_has_no_value_is_not_0_and_says_why() -> None:

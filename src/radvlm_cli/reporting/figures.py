@@ -58,7 +58,7 @@ def _table(table: dict[str, Any]) -> Iterator[Figure]:
                 test_sets=tuple(column.get("test_sets") or table["test_sets"]),
                 samples=column.get("samples", table.get("samples")),
                 metric=column["metric"],
-                value=float(number) / column.get("scale", 1),
+                value=round(float(number) / column.get("scale", 1), 6),
                 differs=(*table.get("differs", ()), *column.get("differs", ())),
                 unsure=column.get("unsure"),
                 source=table["source"],
