@@ -18,7 +18,6 @@ from radvlm_cli.store.runs import Run
 from radvlm_cli.store.snapshot import open_snapshot
 from tests.stages.evaluated import BOX, FAR, Sample, add_evaluation, add_test_set, phrases
 
-
 ALL, MATRIX = Wanted(), Shown()
 
 
