@@ -70,3 +70,11 @@ def test_the_wheel_carries_the_training_program_and_runs_it_by_itself(installed:
     result = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert result.returncode == 3, result.stderr
     assert "this program reads format 1" in result.stdout
+
+
+def test_the_wheel_carries_the_prompts_of_models(installed: Path, tmp_path: Path) -> None:
+    code = (
+        "from radvlm_cli.adapters import CARDS; from radvlm_cli.adapters.protocol import Asked; "
+        "print(*(each.prompt(Asked('report', None, 'asked'), 'default')[:5] for each in CARDS.values()))"
+    )
+    assert _run(installed, code, tmp_path).startswith("asked Write")

@@ -50,11 +50,13 @@ def json_objects(text: str, *, unique: bool = False) -> Iterator[dict[str, Any]]
         if start < 0:
             return
         try:
-            found, start = decoder.raw_decode(text, start)
+            found, end = decoder.raw_decode(text, start)
+            document = _readable_in(found)  # goes deeper than the decoder did
         except (ValueError, RecursionError):
             start += 1
             continue
-        yield cast(dict[str, Any], _readable_in(found))
+        start = end
+        yield cast(dict[str, Any], document)
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

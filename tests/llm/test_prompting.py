@@ -4,6 +4,7 @@ from radvlm_cli.documents import readable
 from radvlm_cli.llm import Message, Prompt
 from radvlm_cli.llm.prompting import ask, ask_again, find_object
 
+_DEEP = '{"a":' + "[" * 700 + "]" * 700 + "}"
 PROMPT = Prompt("test", "m", {"seed": 1}, (Message(role="system", content="Curate."),))
 
 
@@ -15,7 +16,7 @@ def test_the_object_in_an_answer_is_found(text: str) -> None:
     assert find_object(text) == {"a": 1}
 
 
-@pytest.mark.parametrize("text", ["", "no object", "{", '{"a": ', "[1, 2]", "{" * 5000])
+@pytest.mark.parametrize("text", ["", "no object", "{", '{"a": ', "[1, 2]", "{" * 5000, _DEEP])
 def test_an_answer_without_a_whole_object_has_none(text: str) -> None:
     assert find_object(text) is None
 

@@ -17,6 +17,7 @@ from radvlm_cli.recipes import load_recipe
 from radvlm_cli.sources import Options
 from radvlm_cli.stages.build import BuildOptions, Built, build
 from radvlm_cli.stages.prepare import prepare
+from radvlm_cli.stages.test_sets import collect, components_of, find_dataset
 from radvlm_cli.store.engine import Store, open_store
 from radvlm_cli.store.runs import Run, open_run
 
@@ -92,6 +93,16 @@ def test_every_evaluation_component_has_the_true_number_of_records(world: World,
     built = {line.component.name: line.pairs for line in _build(world, tmp_path, "evaluation").lines}
     for name, counts in world.manifest["evaluation"].items():
         assert built[name] == counts["records"], name
+
+
+def test_the_test_sets_are_the_evaluation_dataset(world: World, tmp_path: Path) -> None:
+    lines = _build(world, tmp_path, "evaluation").lines
+    dataset = find_dataset(world.store, str(tmp_path))
+    places = {"data_dir": world.data, "derived_dir": world.derived}
+    for (position, component), line in zip(components_of(dataset), lines, strict=True):
+        frozen = collect(world.store, dataset, position, component, **places)
+        assert len(frozen.samples) == line.pairs, component.name
+        assert all(sample.path.is_file() and sample.width and sample.reference for sample in frozen.samples)
 
 
 def test_the_leakage_check_finds_the_planted_leaks_and_nothing_else(world: World, train: Built) -> None:

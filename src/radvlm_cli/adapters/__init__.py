@@ -9,7 +9,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable, Mapping
 
-from radvlm_cli.adapters import chat, chexagent, endpoint, llavamed, maira2, onevision, radialog, scripted
+from radvlm_cli.adapters import chat, chexagent, endpoint, green, llavamed, maira2, onevision, radialog, scripted
 from radvlm_cli.adapters.protocol import Card, Task
 from radvlm_cli.errors import ConfigError
 
@@ -38,6 +38,9 @@ CARDS: Mapping[str, Card] = {
 }
 """The models with a name of their own, in the order of a list for people."""
 
+JUDGES: Mapping[str, Card] = {green.GREEN.name: green.GREEN}
+"""Models that judge answers, and are not evaluated themselves."""
+
 KINDS: Mapping[str, Callable[[str | None], Card]] = {
     "chat": chat.card_of,
     "endpoint": endpoint.card_of,
@@ -48,8 +51,9 @@ KINDS: Mapping[str, Callable[[str | None], Card]] = {
 
 def card(name: str) -> Card:
     """The card of a name. ConfigError, with the nearest known name, where there is none."""
-    if name in CARDS:
-        return CARDS[name]
+    for known_cards in (CARDS, JUDGES):
+        if name in known_cards:
+            return known_cards[name]
     kind, colon, rest = name.partition(":")
     if kind in KINDS:
         return KINDS[kind](rest if colon else None)

@@ -24,16 +24,17 @@ _OUT_OF_MEMORY = (
 
 
 def answer_all(
-    adapter: Adapter, requests: Sequence[Request], most: int, batch: Batch = "auto"
+    adapter: Adapter, requests: Sequence[Request], most: int, batch: Batch = "auto", *, budget: Budget | None = None
 ) -> Iterator[tuple[Request, Reply]]:
     """Answer all requests, cheapest first, each exactly once; `most` new tokens each.
 
     `batch`: how many together at most; auto: begins with one, doubles while memory takes it, and stays below what it
     did not take. Like costs go together, since the dearest of a batch sets what each of the others takes. Where a batch
-    does not fit it is tried again in halves; what does not fit alone is answered with an error.
+    does not fit it is tried again in halves; what does not fit alone is answered with an error. `budget`, made for the
+    same `batch`, carries what was learnt from call to call.
     """
     waiting = sorted(((adapter.cost(request), request) for request in requests), key=lambda each: each[0])
-    budget = _Budget(batch if adapter.batches else 1)
+    budget = budget or Budget(batch if adapter.batches else 1)
     start = 0
     while start < len(waiting):
         count = budget.count([cost for cost, _request in waiting[start : start + budget.most]])
@@ -51,7 +52,7 @@ def answer_all(
         start += count
 
 
-class _Budget:
+class Budget:
     """How much goes into a batch: requests times the cost of the dearest, as all are padded to it."""
 
     def __init__(self, batch: Batch) -> None:
@@ -91,7 +92,7 @@ def _try(adapter: Adapter, taken: Sequence[Request], most: int) -> list[Reply] |
     try:
         replies = adapter.answer(taken, most)
     except Exception as error:
-        if not _is_out_of_memory(error):
+        if not is_out_of_memory(error):
             raise
         replies = None
     if replies is None:
@@ -99,7 +100,8 @@ def _try(adapter: Adapter, taken: Sequence[Request], most: int) -> list[Reply] |
     return replies
 
 
-def _is_out_of_memory(error: Exception) -> bool:
+def is_out_of_memory(error: Exception) -> bool:
+    """Whether an error says that memory was not enough, of the GPU or of the machine."""
     torch = sys.modules.get("torch")
     if isinstance(error, MemoryError) or (torch is not None and isinstance(error, torch.OutOfMemoryError)):
         return True

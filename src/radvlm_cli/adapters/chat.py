@@ -59,9 +59,11 @@ def card_of(rest: str | None) -> Card:
 def _load(loading: Loading, *, profile: Profile, profile_name: str) -> Adapter:
     from transformers import AutoModelForImageTextToText, AutoTokenizer
 
-    from radvlm_cli.adapters.loading import load_strictly
     from radvlm_cli.adapters.encoders import make_encoder
+    from radvlm_cli.adapters.loading import load_strictly
 
+    if loading.options:
+        raise ConfigError(f"chat: has no option {min(loading.options)!r}; a profile of your own can set much.")
     (folder,) = loading.weights
     try:
         tokenizer: Any = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)

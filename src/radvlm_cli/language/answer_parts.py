@@ -47,7 +47,10 @@ def _closing(text: str, start: int, end: int) -> int:
     return end
 
 
-_LEADS = r"(?:options?|choices|choices given|candidates?|possible (?:labels|answers|findings)|question|labels to choose from)"
+_LEADS = (
+    r"(?:options?|choices|choices given|candidates?|possible (?:labels|answers|findings)|question"
+    r"|labels to choose from)"
+)
 _NEXT = r"(?=(?:only|none|just|the|i|we|this|it|there)\b)"
 _QUESTION = re.compile(r"\b(?:which|what|is there|are there|could|do you|does|can you)\b", re.IGNORECASE)
 _TO_CLAUSE_END = re.compile(

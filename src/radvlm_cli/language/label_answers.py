@@ -17,6 +17,7 @@ from radvlm_cli.language.findings import Finding, Polarity, findings
 from radvlm_cli.language.label_json import read_json
 from radvlm_cli.language.label_lines import read_lines
 from radvlm_cli.language.label_names import NOTHING, Said, denied_labels, label_of_concept
+from radvlm_cli.language.refusals import refuses
 
 VERSION = 1
 """Raise it when an answer would be read differently."""
@@ -109,12 +110,13 @@ _CERTAIN = re.compile(
 """What findings.py takes for doubt or for a denial of what follows, and is neither in a short answer."""
 _NAMES = re.compile("|".join(ABNORMALITIES), re.IGNORECASE)
 """`No Edema is seen` would be read as two sentences, of which the second starts at `Edema`."""
+_CONTRACTION = re.compile(r"\b(?:is|are|was|were|do|does|did|ca|could|wo|would|has|have)n't\b", re.IGNORECASE)
 _SEGMENT = re.compile(r"\S+(?:\s{1,3}\S+)*")
 _NEW_LINE = re.compile(r"\n(?!\s{0,9}[a-z])|(?<![^\n]{50})\n")
 """A line that goes on in lower case after a long one is wrapped."""
 _THING = (
-    r"(?:abnormalit(?:y|ies)|abnormal (?:finding|area)s?|findings?|patholog(?:y|ies)|diseases?|conditions?|process(?:es)?"
-    r"|anomal(?:y|ies)|options?|labels?)"
+    r"(?:abnormalit(?:y|ies)|abnormal (?:finding|area)s?|findings?|patholog(?:y|ies)|diseases?|conditions?"
+    r"|process(?:es)?|anomal(?:y|ies)|options?|labels?)"
 )
 _ALL = (
     r"(?:(?:other|further|additional|acute|active|significant|obvious|clear|definite|visible|major|cardiopulmonary"
@@ -138,12 +140,6 @@ _NOTHING = re.compile(
     r"|\botherwise\s+(?:normal|unremarkable|negative)\b",
     re.IGNORECASE,
 )
-_REFUSED = re.compile(
-    r"\b(?:i\s*(?:'m|am)\s+(?:sorry|unable|not able|not qualified)"
-    r"|(?:can(?:no|')?t|can not|unable to|not able to|won't)\s+"
-    r"(?:provide|interpret|diagnos\w+|help|assist|analy[sz]e|give|read|comment|offer)|as an ai\b)",
-    re.IGNORECASE,
-)
 _EDEMA = re.compile(r"\s+(?:\w+\s+)?o?edema", re.IGNORECASE)
 _WEIGHT: Mapping[Polarity, int] = {"absent": 0, "uncertain": 1, "present": 2}
 
@@ -151,6 +147,7 @@ _WEIGHT: Mapping[Polarity, int] = {"absent": 0, "uncertain": 1, "present": 2}
 def _as_report(text: str) -> str:
     """The same text, place by place, as findings.py expects it: lines end, and only sentences start with capitals."""
     text = _CERTAIN.sub(lambda match: "x" * len(match[0]), text)
+    text = _CONTRACTION.sub(lambda match: "not".ljust(len(match[0])), text)
     text = _NAMES.sub(lambda match: match[0].lower(), text)
     return _NEW_LINE.sub(";", text)
 
@@ -188,6 +185,6 @@ def _status(text: str, answer: str, said: Said, labels: Mapping[str, Polarity]) 
         return "ok"
     if not text.strip():
         return "empty"
-    if _REFUSED.search(answer):
+    if refuses(answer):
         return "refused"
     return "ok" if said.others else "unparsable"

@@ -20,6 +20,7 @@ THRESHOLDS = np.linspace(0.5, 0.95, 10)
 MOST = 100
 """Boxes of one label that count per sample, those of the best scores."""
 _RECALLS = np.linspace(0, 1, 101)
+_CELLS = 500_000
 
 
 class Scored(NamedTuple):
@@ -100,13 +101,21 @@ def _right(ious: Table) -> NDArray[np.bool_]:
 
 
 def _average_precisions(label: _Label, weights: Table) -> Table:
-    """Shape (weights, thresholds)."""
+    """Shape (weights, thresholds); in blocks, as there is a number for each weight and box."""
+    block = max(1, _CELLS // max(1, len(label.sample)))
+    blocks = [_block_of_precisions(label, weights[start : start + block]) for start in range(0, len(weights), block)]
+    return np.concatenate(blocks) if blocks else np.empty((0, len(THRESHOLDS)))
+
+
+def _block_of_precisions(label: _Label, weights: Table) -> Table:
     true = weights @ label.true
-    said = weights[:, label.sample].cumsum(axis=1)
+    drawn = weights[:, label.sample]
+    said = drawn.cumsum(axis=1)
     result = np.zeros((len(weights), len(THRESHOLDS)))
     for level, right in enumerate(label.right):
-        found = (weights[:, label.sample] * right).cumsum(axis=1)
-        recall, precision = ratio(found, true[:, None]), np.nan_to_num(ratio(found, said))
+        # Recall grows, and precision has its maxima, at right boxes only.
+        found = drawn[:, right].cumsum(axis=1)
+        recall, precision = ratio(found, true[:, None]), np.nan_to_num(ratio(found, said[:, right]))
         best_from_here = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]
         for draw in range(len(weights)):
             places = np.searchsorted(recall[draw], _RECALLS)

@@ -5,7 +5,6 @@ The judge's prompt is `llm/prompts/judge-conversation.md`; a judge is a model an
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -100,9 +99,9 @@ def parse_scores(text: str, rounds: int) -> Scores:
 
 
 def _score(value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, int | float):
         raise DataError("a score is not a number")
-    if not 0 <= value <= HIGHEST:
+    if not 0 <= value <= HIGHEST:  # nor is NaN
         raise DataError(f"a score is not between 0 and {HIGHEST}")
     return float(value)
 

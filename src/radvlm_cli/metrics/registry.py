@@ -51,8 +51,10 @@ class MetricOptions(NamedTuple):
     chexbert_tokenizer: Path | None = None
     bertscore_distilbert: Path | None = None
     bertscore_distilroberta: Path | None = None
+    with_meteor: bool = False
+    """METEOR starts Java, and takes a minute for some thousand reports."""
     meteor: Path | None = None
-    """meteor-1.5.jar."""
+    """meteor-1.5.jar, if not that of the package pycocoevalcap."""
 
 
 _USUAL = MetricOptions()
@@ -102,10 +104,11 @@ def _report(options: MetricOptions) -> tuple[Listed, ...]:
         Listed(Rouge(), "text"),
         Listed(distilbert, "text", models=True),
         Listed(roberta, "text", models=True),
-        Listed(Meteor(options.meteor), "text"),
         Listed(Bleu(), "text"),
         Listed(CiderD(), "text"),
     ]
+    if options.with_meteor:
+        listed.insert(-2, Listed(Meteor(options.meteor), "text"))
     if options.published:
         listed += [Listed(Bleu("raw"), "text"), Listed(CiderD("raw"), "text")]
     return tuple(listed)
@@ -144,6 +147,14 @@ class Suffixed:
             metric, slash, label = name.partition("/")
             named[f"{metric}{self._suffix}{slash}{label}"] = value
         return named
+
+
+class OfJudge(Suffixed):
+    """A family of one of several judges: the judge's name is what its metrics are a part of."""
+
+    def __init__(self, family: Family, judge: str) -> None:
+        super().__init__(family, f"/{judge}")
+        self.name = f"{family.name}/{judge}"
 
 
 _METRICS: dict[str, Metric] = {

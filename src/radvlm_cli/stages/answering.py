@@ -20,12 +20,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import groupby
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from radvlm_cli.adapters import card
-from radvlm_cli.adapters.batching import answer_all, is_out_of_memory
+from radvlm_cli.adapters.batching import Batch, Budget, answer_all, is_out_of_memory
 from radvlm_cli.adapters.protocol import Adapter, Reply, Request
-from radvlm_cli.errors import RadvlmError
+from radvlm_cli.errors import ConfigError, RadvlmError
 from radvlm_cli.records import Turn
 from radvlm_cli.stages.answering_job import STOP_FILE, Ask, Job, check_adapter, loading_of, read_asks, read_job
 from radvlm_cli.store.spool_writer import SpoolWriter, now
@@ -107,16 +107,16 @@ class Worker:
         for (alone, _evaluation, most), group in groupby(ordered, lambda ask: (ask.alone, ask.evaluation_id, ask.most)):
             self._ask(list(group), most, 1 if alone else self.job.batch)
 
-    def _ask(self, asks: Sequence[Ask], most: int, batch: int | Literal["auto"]) -> None:
+    def _ask(self, asks: Sequence[Ask], most: int, batch: Batch) -> None:
         single = {ask.key: ask for ask in asks if len(ask.questions) == 1}
         requests = [_request(ask, []) for ask in single.values()]
         for request, reply in answer_all(self.adapter, requests, most, batch):
             self._write(single[request.key], [reply])
         self._converse([ask for ask in asks if len(ask.questions) > 1], most, batch)
 
-    def _converse(self, asks: Sequence[Ask], most: int, batch: int | Literal["auto"]) -> None:
+    def _converse(self, asks: Sequence[Ask], most: int, batch: Batch) -> None:
         """Round by round, over all that are under way; where one is over the next begins."""
-        waiting = iter(asks)
+        waiting, budget = iter(asks), Budget(batch if self.adapter.batches else 1)
         under_way: dict[str, tuple[Ask, list[Reply]]] = {}
         while True:
             while len(under_way) < AT_ONCE and (begun := next(waiting, None)) is not None:
@@ -124,7 +124,7 @@ class Worker:
             if not under_way:
                 return
             requests = [_request(ask, replies) for ask, replies in under_way.values()]
-            for request, reply in answer_all(self.adapter, requests, most, batch):
+            for request, reply in answer_all(self.adapter, requests, most, batch, budget=budget):
                 ask, replies = under_way[request.key]
                 replies.append(reply)
                 if reply.error is not None or len(replies) == len(ask.questions):
@@ -132,11 +132,16 @@ class Worker:
                     del under_way[request.key]
 
     def _write(self, ask: Ask, replies: Sequence[Reply]) -> None:
-        """Append the answer; the answers of a conversation are a JSON list."""
+        """Append the answer, or what the judge said; the answers of a conversation are a JSON list."""
+        took = self.adapter.took_ms.pop(ask.key, None)
+        if self.job.judge is not None:
+            said = {"judge": self.job.judge, "text": _writable(replies[0].text or replies[0].error or "")}
+            where = {"evaluation_id": ask.evaluation_id, "position": ask.position}
+            self.spool.append("judgement", **where, **said, status=status_of(replies))
+            return
         several = len(ask.questions) > 1 or ask.task == "conversation"
         texts = [_writable(reply.text) for reply in replies]
         seen = replies[-1].seen or (None, None)
-        took = self.adapter.took_ms.pop(ask.key, None)
         self.spool.append(
             "answer",
             evaluation_id=ask.evaluation_id,
@@ -158,6 +163,8 @@ class Worker:
 
 def status_of(replies: Sequence[Reply]) -> str:
     """How an answer, of one or several rounds, came out: the worst of its rounds; empty if all are."""
+    if any(reply.refused for reply in replies):
+        return "refused"  # whoever asked again would be refused again
     if any(reply.error is not None for reply in replies):
         return "error"
     if any(reply.truncated for reply in replies):
@@ -253,6 +260,10 @@ def environment_of(local: int, *, gpus: int, per_node: int) -> Mapping[str, str]
     offline = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1", "HF_HUB_DISABLE_TELEMETRY": "1"}
     if gpus:
         visible = [each for each in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if each]
+        if visible and len(visible) <= local:
+            raise ConfigError(
+                f"{gpus} GPUs are asked for; CUDA_VISIBLE_DEVICES names {len(visible)}.", f"--gpus {len(visible)}"
+            )
         return {**offline, "CUDA_VISIBLE_DEVICES": visible[local] if visible else str(local)}
     threads = max(1, (os.cpu_count() or 1) // per_node)
     return {**offline, "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", str(threads))}

@@ -13,8 +13,9 @@ from typing import Any, NamedTuple
 from radvlm_cli.adapters import answers, boxes
 from radvlm_cli.adapters.protocol import BoxCodec, Card, ReadBoxes, Task
 from radvlm_cli.language import label_answers
+from radvlm_cli.language.findings import findings
 from radvlm_cli.language.refusals import refuses
-from radvlm_cli.metrics.boxes import answer_status
+from radvlm_cli.metrics.boxes import Located, answer_status
 from radvlm_cli.metrics.family import Status
 from radvlm_cli.records import Box
 from radvlm_cli.store.scores import Answered
@@ -45,7 +46,7 @@ def reader(card: Card, task: Task, options: Sequence[str]) -> Reader:
     """How `card`'s answers to `task` are read; `options`: the findings to choose among."""
     name, read = _text_reader(card)
     if task == "classification":
-        name, read = f"labels/{label_answers.VERSION}", _labels(card, options)
+        name, read = f"labels/{label_answers.VERSION}", _labels(card)
     elif task == "conversation":
         name, read = "conversation/1", _conversation
     elif task != "report":
@@ -58,20 +59,28 @@ def reader(card: Card, task: Task, options: Sequence[str]) -> Reader:
 def _text_reader(card: Card) -> tuple[str, Callable[[Answered], Read]]:
     def read(sample: Answered) -> Read:
         text, failed = _said(card, sample, "")
+        if failed is None and refuses(text) and not findings(text):
+            failed = Read("refused", None, "")
         return failed or Read(_as_said(sample), text, text)
 
     return "text/1", read
 
 
-def _labels(card: Card, options: Sequence[str]) -> Callable[[Answered], Read]:
+def _labels(card: Card) -> Callable[[Answered], Read]:
     def read(sample: Answered) -> Read:
         text, failed = _said(card, sample, {})
         if failed is not None:
             return failed
-        found = label_answers.read_answer(text, options)
-        if found.status != "ok":
-            return Read(found.status, None, {})
-        return Read(_as_said(sample), found.as_json(), found.states)
+        found = label_answers.read_labels(text)
+        content = {
+            "labels": found.values(),
+            "evidence": [[*each[:2], text[each.start : each.end]] for each in found.evidence],
+            "others": found.others,
+            "unknown": found.unknown,
+            "form": found.form,
+        }
+        said = found.values() if found.status == "ok" else {}
+        return Read(_as_said(sample) if found.status == "ok" else found.status, content, said)
 
     return read
 
@@ -82,11 +91,19 @@ def _boxes(card: Card, codec: BoxCodec) -> Callable[[Answered], Read]:
         if failed is not None:
             return failed
         found = codec.read(text, sample.size, sample.seen)
-        status = answer_status(text, found)
+        status = _status(sample, text, found.boxes, found.malformed)
         content = {"boxes": [list(box) for box in found.boxes], "malformed": found.malformed}
-        return Read(_as_said(sample) if status == "ok" else status, content, found)
+        return Read(status, content, found)
 
     return read
+
+
+def _status(sample: Answered, text: str, found: Sequence[Box], malformed: int) -> Status:
+    """How an answer with or without boxes came out."""
+    if not found and refuses(text):
+        return "refused"
+    status = answer_status(text, Located(found, malformed))
+    return _as_said(sample) if status == "ok" else status
 
 
 def _labelled(card: Card, codec: BoxCodec, options: Sequence[str]) -> Callable[[Answered], Read]:
@@ -95,10 +112,10 @@ def _labelled(card: Card, codec: BoxCodec, options: Sequence[str]) -> Callable[[
         if failed is not None:
             return failed
         found, malformed = labelled_boxes(text, options, codec, sample.size, sample.seen)
-        status = answer_status(text, ReadBoxes(tuple(box for each in found.values() for box in each), malformed))
-        content = {"boxes": {label: [list(box) for box in each] for label, each in found.items()}}
-        content["malformed"] = malformed  # type: ignore[assignment]
-        return Read(_as_said(sample) if status == "ok" else status, content, found)
+        status = _status(sample, text, [box for each in found.values() for box in each], malformed)
+        by_label = {label: [list(box) for box in each] for label, each in found.items()}
+        content = {"boxes": by_label, "malformed": malformed}
+        return Read(status, content, found)
 
     return read
 
@@ -140,8 +157,6 @@ def _said(card: Card, sample: Answered, nothing: Any) -> tuple[str, Read | None]
     text = answers.extract(card.extractor, sample.text).text
     if not text.strip():
         return "", Read("empty", None, nothing)
-    if refuses(text):
-        return "", Read("refused", None, nothing)
     return text, None
 
 
@@ -150,7 +165,8 @@ def _as_said(sample: Answered) -> Status:
 
 
 def _failed(sample: Answered) -> Status:
-    return "empty" if sample.status == "empty" else "error"
+    known: dict[str, Status] = {"empty": "empty", "refused": "refused"}
+    return known.get(sample.status, "error")
 
 
 def references(task: Task, samples: Sequence[Answered]) -> list[Any]:
@@ -160,5 +176,6 @@ def references(task: Task, samples: Sequence[Answered]) -> list[Any]:
         "classification": lambda reference: reference["positive"],
         "conversation": lambda reference: reference["turns"],
     }
-    chosen = take.get(task, lambda reference: reference["boxes"])
-    return [chosen(sample.reference) for sample in samples]
+    if task in take:
+        return [take[task](sample.reference) for sample in samples]
+    return [sample.reference["boxes"] for sample in samples]

@@ -58,18 +58,26 @@ def answered(store: Store, evaluation_id: int) -> Iterator[Answered]:
     for position, sample_id, patient, width, height, reference, status, text, seen_width, seen_height in rows:
         seen = None if seen_width is None or seen_height is None else (seen_width, seen_height)
         size = (width or 1, height or 1)
-        yield Answered(
-            position, sample_id, patient, size, json.loads(reference), status or "error", text or "", seen
-        )
+        yield Answered(position, sample_id, patient, size, json.loads(reference), status or "error", text or "", seen)
 
 
-def keep_parsed(run: Run, evaluation_id: int, rows: Iterable[tuple[int, str, str, str]]) -> None:
-    """Write (position, parser, status, content) in place of all that was read from these answers before."""
+def keep_parsed(run: Run, evaluation_id: int, rows: Sequence[tuple[int, str, str, str]]) -> bool:
+    """Write (position, parser, status, content) in place of what was read from these answers before.
+
+    Returns whether it is the same.
+    """
+    before = run.store.rows(
+        "SELECT position, parser, status, content FROM parsed WHERE evaluation_id = ? ORDER BY position",
+        (evaluation_id,),
+    )
+    if [tuple(row) for row in before] == list(rows):
+        return True
     with run.store.write() as connection:
         connection.exec_driver_sql("DELETE FROM parsed WHERE evaluation_id = ?", (evaluation_id,))
         sql = "INSERT INTO parsed (evaluation_id, position, parser, status, content) VALUES (?, ?, ?, ?, ?)"
         for batch in batched((evaluation_id, *row) for row in rows):
             execute_many(connection, sql, batch)
+    return False
 
 
 def keep_scores(
@@ -87,8 +95,8 @@ def keep_scores(
                 f"DELETE FROM {table} WHERE evaluation_id = ? AND family = ?", (evaluation_id, family)
             )
         for batch in batched((evaluation_id, family, version, *row) for row in samples):
-            sql = "INSERT INTO sample_score (evaluation_id, family, version, position, status, numbers) VALUES (?,?,?,?,?,?)"
-            execute_many(connection, sql, batch)
+            columns = "evaluation_id, family, version, position, status, numbers"
+            execute_many(connection, f"INSERT INTO sample_score ({columns}) VALUES (?, ?, ?, ?, ?, ?)", batch)
         columns = ", ".join(ScoreRow._fields)
         marks = ", ".join("?" * len(ScoreRow._fields))
         rows = [(evaluation_id, *score) for score in scores]
@@ -110,3 +118,14 @@ def score_rows(store: Store, evaluation_id: int) -> list[ScoreRow]:
     columns = ", ".join(ScoreRow._fields)
     found = store.rows(f"SELECT {columns} FROM score WHERE evaluation_id = ?", (evaluation_id,))
     return [ScoreRow._make(row) for row in found]
+
+
+def scored_families(store: Store, evaluation_id: int) -> dict[str, int]:
+    """Families that have a row for each sample, with their version."""
+    return dict(
+        store.rows(
+            "SELECT f.family, max(f.version) FROM sample_score f WHERE f.evaluation_id = ? GROUP BY f.family "
+            "HAVING count(*) = (SELECT count(*) FROM prediction p WHERE p.evaluation_id = f.evaluation_id)",
+            (evaluation_id,),
+        )
+    )
