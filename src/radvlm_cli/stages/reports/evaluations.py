@@ -66,9 +66,9 @@ def _value(row: ModelScores, metric: Metric) -> float | None:
 def _lacking(rows: Sequence[ModelScores], metrics: Sequence[Metric]) -> list[str]:
     """What is said of metrics that no model has a value of: they have no column."""
     why: dict[str, list[str]] = {}
-    for metric in metrics:
-        remark = next((row.scores[metric.name].remark for row in rows if metric.name in row.scores), None)
-        why.setdefault(remark or "not defined here", []).append(metric.title)
+    for each in metrics:
+        remark = next((row.scores[each.name].remark for row in rows if each.name in row.scores), None)
+        why.setdefault(remark or "not defined here", []).append(each.title)
     return [f"without {', '.join(titles)}: {remark}" for remark, titles in why.items()]
 
 
