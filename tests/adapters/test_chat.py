@@ -19,7 +19,7 @@ from transformers.models.internvl import InternVLProcessor
 
 from radvlm_cli.adapters.chat import ChatAdapter, card_of, messages
 from radvlm_cli.adapters.loading import find_weights
-from radvlm_cli.adapters.opening import open_picture
+from radvlm_cli.adapters.pictures import open_picture
 from radvlm_cli.adapters.protocol import Loading, Request
 from radvlm_cli.errors import ConfigError, DataError
 from radvlm_cli.records import Turn
@@ -66,7 +66,7 @@ def ask(picture: Path, *texts: str) -> Request:
 def logits(adapter: ChatAdapter, *requests: Request) -> torch.Tensor:
     """Of the first new token of each request (rows, vocabulary)."""
     texts = [adapter._render(request) for request in requests]
-    inputs = adapter.encoder.encode(texts, [open_picture(request.image) for request in requests])
+    inputs = adapter.encoder.encode(texts, [open_picture(request.image).convert("RGB") for request in requests])
     with torch.inference_mode():
         last: torch.Tensor = adapter.model(**inputs.tensors, logits_to_keep=1).logits[:, -1]
     return last
