@@ -16,6 +16,7 @@ from finetuning.table import Row, Table
 FILLER = -1
 """The row number of no row: a dummy stands there, which keeps the ranks in step."""
 TOO_LONG = "longer than the longest sample allowed"
+MISSING, DAMAGED = "the image file is missing", "the image is damaged or in a format that cannot be read"
 _LOWEST, _HIGHEST = 0.005, 0.995
 
 
@@ -42,6 +43,11 @@ class Dropped(NamedTuple):
 
     pair_id: str
     reason: str
+
+    @property
+    def unreadable(self) -> bool:
+        """Whether it is left out for want of its image; else its text is at fault, or longer than was counted."""
+        return self.reason in (MISSING, DAMAGED)
 
 
 class UnreadableImage(Exception):
@@ -112,12 +118,12 @@ def read_picture(path: Path) -> Image.Image:
                 return _stretched(picture)
             return picture.copy() if picture.mode == "L" else picture.convert("RGB")
     except FileNotFoundError as error:
-        raise UnreadableImage("the image file is missing") from error
+        raise UnreadableImage(MISSING) from error
     except (MemoryError, KeyboardInterrupt):
         raise
     except Exception as error:
         # A damaged file makes the decoders raise nearly anything: OSError, SyntaxError, zlib.error, IndexError, ...
-        raise UnreadableImage("the image is damaged or in a format that cannot be read") from error
+        raise UnreadableImage(DAMAGED) from error
 
 
 def _stretched(picture: Image.Image) -> Image.Image:

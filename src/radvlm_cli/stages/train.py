@@ -21,6 +21,7 @@ from radvlm_cli.store.training import (
     keep_job,
     keep_training,
     last_event,
+    left_out,
     reconcile_checkpoints,
     training_row,
 )
@@ -172,7 +173,7 @@ def _take(run: Run, folder: Path, tail: Tail | None, watch: Watch) -> None:
     take_in(run.store, run.id, folder)
     before = watch.checkpoints
     for file, kind, body in tail.new() if tail is not None else ():
-        if file == SPOOL or kind == "dropped":
+        if file == SPOOL:
             watch.take(kind, body)
         elif kind == "ended" and watch.ended is None:
             watch.take(kind, body)  # rank 0 may be waiting for the rank that failed, and be killed
@@ -199,12 +200,26 @@ def _raise_failure(run: Run, launched: Launched, ended: Ended | None) -> None:
 def _outcome(run: Run, folder: Path, watch: Watch) -> Trained:
     """What the program made; Interrupted where it was stopped."""
     assert watch.ended is not None, "the caller has looked"
-    run.tally("training", {"checkpoints": watch.checkpoints, "pairs dropped": watch.dropped, "steps": watch.step})
+    _tell_counts(run, watch)
     if watch.ended.status == "stopped":
         saved = reconcile_checkpoints(run.store, run.id, folder)
         where = f"; it goes on from {saved[-1].name}" if saved else ""
         raise Interrupted(f"Run {run.id} stopped: {watch.ended.message}{where}.", resume_words(run.id))
     return _state(run, folder)
+
+
+def _tell_counts(run: Run, watch: Watch) -> None:
+    """Say, and keep, what was left out or kept as text since the run began: nothing is passed over in silence."""
+    dropped = left_out(run.store, run.id)
+    literals = int((last_event(run.store, run.id, ("step",)) or {}).get("literals") or 0)
+    for reason, count in dropped.items():
+        run.progress.note(f"{count:,} pairs left out: {reason}" if count != 1 else f"1 pair left out: {reason}")
+    if literals:
+        run.progress.note(
+            f"{literals:,} times a text held what reads like a special token (<image>, <|im_end|>); it was kept as text"
+        )
+    counts = {"checkpoints": watch.checkpoints, "steps": watch.step}
+    run.tally("training", {**counts, "pairs dropped": sum(dropped.values()), "special tokens in texts": literals})
 
 
 def resume_words(run_id: int) -> str:

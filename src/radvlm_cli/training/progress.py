@@ -35,15 +35,12 @@ class Watch:
         self.ended: Ended | None = None
         self.checkpoints = 0
         """How many were saved while watching."""
-        self.dropped = 0
-        """Pairs left out while watching."""
         self._step_s: float | None = None
         self._kinds: dict[str, Callable[[Event], None]] = {
             "started": self._started,
             "step": self._stepped,
             "evaluation": self._evaluated,
             "checkpoint": self._saved,
-            "dropped": self._drop,
             "stopping": self._stopping,
             "ended": self._end,
         }
@@ -93,9 +90,6 @@ class Watch:
         self.checkpoints += 1
         took = f", {event['seconds']:.0f} s" if event.get("seconds") is not None else ""
         self._progress.note(f"step {event['step']:,}: checkpoint, {event.get('bytes', 0) / 1e9:.2f} GB{took}")
-
-    def _drop(self, _event: Event) -> None:
-        self.dropped += 1
 
     def _stopping(self, event: Event) -> None:
         self._progress.note(f"Stopping: {event.get('reason')}")
