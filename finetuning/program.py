@@ -25,7 +25,11 @@ def main(arguments: Sequence[str]) -> int:
     except ManifestError as error:
         print(f"{arguments[0]}: {error}", file=sys.stderr)
         return USER_ERROR
-    return _run_one_rank(manifest)
+    try:
+        return _run_one_rank(manifest)
+    except TrainingError as error:
+        # Of closing the spool: the disk has no room for the last events.
+        return _print_error(error.message, error.hint)
 
 
 def _run_one_rank(manifest: Manifest) -> int:

@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from radvlm_cli.errors import Interrupted, TrainingError
+from radvlm_cli.errors import Interrupted, StoreError, TrainingError
 from radvlm_cli.stages.training_request import Request
 from radvlm_cli.store.runs import Run
 from radvlm_cli.store.spool import Tail, take_in
@@ -152,11 +152,22 @@ def _new_folder(output: Path, run_id: int) -> Path:
 
 
 def _watch(run: Run, folder: Path, launched: Launched, tail: Tail, watch: Watch) -> None:
-    """Take in events about once a second until the program is over; pass on the first request to stop."""
-    asked = False
+    """Take in events about once a second until the program is over; pass on the first request to stop.
+
+    A store that cannot be written for a while (locked, or its disk full) stops no training: all is in the spool.
+    """
+    asked = warned = False
     while True:
         over = launched.ended  # looked at before reading: what it wrote last is taken in
-        _take(run, folder, tail, watch)
+        try:
+            _take(run, folder, tail, watch)
+            warned = False
+        except StoreError as error:
+            if over:
+                raise StoreError(error.message, f"Mend that, then: {resume_words(run.id)}") from error
+            if not warned:
+                run.progress.warn(f"{error.message} Training goes on; what it tells waits in {folder / SPOOL}.")
+            warned = True
         if over:
             return
         if run.stop.requested and not asked:

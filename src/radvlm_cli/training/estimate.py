@@ -171,9 +171,14 @@ def hours(flops: float, gpus: int, mfu: float, peak: float = H100_FLOPS) -> floa
 
 
 def checkpoint_bytes(config: Mapping[str, Any], settings: Mapping[str, Any]) -> float:
-    """Size of one checkpoint: the weights that train and AdamW's moments in float32; with ZeRO the model besides."""
+    """Size of one checkpoint: what trains and AdamW's moments in float32, and the model as ZeRO-2 has it beside them.
+
+    Weights that an adapter leaves alone are not in it; other frozen ones are.
+    """
     count = parameters(config)
     moving = trainable(count, config, settings)
-    if settings["parallel"].get("strategy", "zero2") == "ddp":
-        return moving * 12.0
-    return moving * 16.0
+    still = 0 if settings.get("adapter") else count.total - moving
+    strategy = settings["parallel"].get("strategy", "zero2")
+    if strategy == "ddp":
+        return moving * 12.0 + still * 4.0
+    return moving * (14.0 if strategy == "zero2" else 12.0) + still * 2.0
