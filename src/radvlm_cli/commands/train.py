@@ -164,7 +164,7 @@ def _preflight(request: Request, as_json: bool) -> None:
 def _look(where: Settings, given: dict[str, Any]) -> None:
     """--list, --stop and --follow."""
     from radvlm_cli.stages.train import follow
-    from radvlm_cli.stages.training_runs import arguments_of_run, list_runs, stop_run
+    from radvlm_cli.stages.training_runs import arguments_of_run, followed_run, list_runs, stop_run
     from radvlm_cli.store.engine import open_store
 
     run_id, network = given["follow"], given["allow_network_store"]
@@ -177,7 +177,7 @@ def _look(where: Settings, given: dict[str, Any]) -> None:
             row = stop_run(store, given["stop"])
             say(f"Run {row.run_id} saves a checkpoint and ends. Go on: radvlm train --resume --run {row.run_id}")
             return
-        arguments = arguments_of_run(store, run_id)
+        arguments = arguments_of_run(store, followed_run(store, run_id).run_id)
     with stage_run(
         *("train", arguments, where),
         resume=True,

@@ -27,7 +27,7 @@ from radvlm_cli.store.training import (
 )
 from radvlm_cli.training import slurm
 from radvlm_cli.training.launch import Launched, command
-from radvlm_cli.training.manifest import SPOOL, make_manifest, write_manifest
+from radvlm_cli.training.manifest import SPOOL, STOP_FILE, make_manifest, write_manifest
 from radvlm_cli.training.progress import Ended, Watch
 
 _LOOK_EVERY_S = 1.0
@@ -130,6 +130,8 @@ def prepare_folder(run: Run, request: Request) -> Path:
     rows = list(run.store.rows("SELECT folder FROM training WHERE run_id = ?", (run.id,)))
     folder = Path(rows[0][0]) if rows else _new_folder(request.output, run.id)
     folder.mkdir(parents=True, exist_ok=True)
+    # Of an earlier start that ended before it saw the file: this one is not to stop at its first step.
+    (folder / STOP_FILE).unlink(missing_ok=True)
     settings, data = request.settings, request.settings["data"]
     manifest = make_manifest(settings, run_id=run.id, folder=folder, allow_changed=request.allow_changed)
     write_manifest(folder, manifest)

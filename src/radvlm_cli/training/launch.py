@@ -93,7 +93,6 @@ class Launched:
 
     def __init__(self, folder: Path, words: Sequence[str], *, on_cpu: bool) -> None:
         """Start it; what it prints goes to RUN/log.txt."""
-        (folder / STOP_FILE).unlink(missing_ok=True)
         self.folder, self.log = folder, folder / LOG
         environment = {**os.environ, "PYTHONUNBUFFERED": "1", "TOKENIZERS_PARALLELISM": "false"}
         if on_cpu:
