@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
-from typing import Any
 
 from torch import Tensor
 
@@ -12,7 +11,7 @@ from finetuning.checkpoints import sync_tree
 from finetuning.manifest import Manifest
 from finetuning.model import DTYPES
 from finetuning.places import Place
-from finetuning.restoring import is_adapted, save_weights
+from finetuning.restoring import gathered_weights, is_adapted, save_weights
 from finetuning.space import given_up_on_error
 from finetuning.trainer import LlavaTrainer
 
@@ -36,7 +35,7 @@ def export(trainer: LlavaTrainer, manifest: Manifest, place: Place) -> Path:
     """
     folder = manifest.run.folder
     target, staging, replaced = folder / "final", folder / ".staging-final", folder / ".replaced-final"
-    weights = _gathered(trainer)
+    weights = gathered_weights(trainer)
     if place.rank == 0:
         for stale in (staging, replaced):
             shutil.rmtree(stale, ignore_errors=True)
@@ -63,16 +62,3 @@ def _write(trainer: LlavaTrainer, manifest: Manifest, weights: dict[str, Tensor]
     for pattern in COMPANIONS:
         for file in manifest.model.path.glob(pattern):
             shutil.copy2(file, folder / file.name)
-
-
-def _gathered(trainer: LlavaTrainer) -> dict[str, Tensor] | None:
-    """The weights from all ranks where they are in shards, else None; only rank 0 gets them."""
-    if not trainer.is_deepspeed_enabled:
-        return None
-    engine: Any = trainer.deepspeed
-    if engine.zero_optimization_partition_weights():
-        gathered: dict[str, Tensor] = engine._zero3_consolidated_16bit_state_dict(
-            exclude_frozen_parameters=is_adapted(trainer.model)
-        )
-        return gathered
-    return None

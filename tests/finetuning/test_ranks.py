@@ -78,6 +78,12 @@ def test_two_ranks_resume_to_the_bit(
     assert_repeated(first, resumed)
     (left,), (right,) = (tiny.events(run, "evaluation") for run in (first, resumed))
     assert left["losses"] == right["losses"]
+    if adapter is not None:
+        saved, final = (
+            load_file(folder / "adapter_model.safetensors") for folder in (checkpoint(first, 4), first / "final")
+        )
+        assert saved.keys() == final.keys()
+        assert all(torch.equal(saved[name], final[name]) for name in saved), "what radvlm convert takes of a checkpoint"
 
 
 TRAINS: dict[str, dict[str, Any]] = {

@@ -72,6 +72,7 @@ def done(tmp_path_factory: pytest.TempPathFactory, model_folder: Path, table: Pa
     held_out = {"held_out": {"table": str(tables.held_out), "per_task": 2}}
     whole = runs.add("whole", data=held_out, evaluation={"every_steps": 2})
     runs.add("resumed", go_on_from=checkpoint(whole, 2))
+    runs.add("resumed-micro-2", optimization={"micro_batch": 2}, go_on_from=checkpoint(whole, 2))
     lora = runs.add("lora", adapter=LORA, parallel={"activation_checkpointing": 2})
     runs.add("lora-resumed", adapter=LORA, parallel={"activation_checkpointing": 2}, go_on_from=checkpoint(lora, 2))
     for micro_batch in (2, 4):
@@ -103,7 +104,7 @@ def done(tmp_path_factory: pytest.TempPathFactory, model_folder: Path, table: Pa
 
 
 def test_a_run_ends_well_and_says_so(done: Done) -> None:
-    events = tiny.events(done["whole"])
+    events = [event for event in tiny.events(done["whole"]) if event["kind"] != "note"]
     assert code_of(done["whole"]) == 0
     assert [event["kind"] for event in events[:6]] == ["started", "step", "step", "evaluation", "checkpoint", "step"]
     started, steps = events[0], tiny.events(done["whole"], "step")
@@ -137,6 +138,10 @@ def test_how_a_global_batch_is_cut_and_loaded_changes_no_loss(done: Done, name: 
     assert losses(done[name]) == pytest.approx(losses(done["whole"]), rel=2e-4)
     assert losses(done[name])[1] == pytest.approx(losses(done["whole"])[1], rel=1e-6)
     assert norms(done[name])[1] == pytest.approx(norms(done["whole"])[1], rel=1e-5)
+
+
+def test_a_resume_may_cut_the_global_batch_otherwise(done: Done) -> None:
+    assert losses(done["resumed-micro-2"]) == pytest.approx({s: losses(done["whole"])[s] for s in (3, 4)}, rel=2e-4)
 
 
 def test_computing_activations_again_changes_no_bit(done: Done) -> None:

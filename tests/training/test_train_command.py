@@ -139,7 +139,7 @@ def test_ctrl_c_saves_and_resume_goes_on_to_the_same_end(world: World) -> None:
     stopped = max(world.steps())
     assert world.query("SELECT max(step) FROM checkpoint WHERE status = 'complete'") == [(stopped,)]
     world.tell("step_s", "0.01")
-    result = world.run(world.words("--resume", "--processes", "2", "--workers", "7"))
+    result = world.run(world.words("--resume", "--processes", "2", "--workers", "7", "--micro-batch", "2"))
     assert result.returncode == 0, result.stderr
     assert world.steps() == list(range(1, 41))
     assert world.query("SELECT id, status, resumed FROM run") == [(1, "done", 1)]
@@ -196,7 +196,7 @@ def test_one_run_has_one_trainer_but_two_runs_train_side_by_side(world: World) -
         code, err = _finish(process)
         assert code == 130
         assert f"--resume --run {run}" in err
-        assert "a stop file" in err
+        assert "as asked" in err
     listed = json.loads(world.run(world.words("--list", "--json")).stdout)
     assert [(line["run"], line["state"], line["steps"]) for line in listed] == [
         (1, "interrupted", 1000),

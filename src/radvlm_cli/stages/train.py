@@ -27,7 +27,7 @@ from radvlm_cli.store.training import (
 )
 from radvlm_cli.training import slurm
 from radvlm_cli.training.launch import Launched, command
-from radvlm_cli.training.manifest import SPOOL, STOP_FILE, make_manifest, write_manifest
+from radvlm_cli.training.manifest import LOG, SPOOL, STOP_FILE, make_manifest, write_manifest
 from radvlm_cli.training.progress import Ended, Watch
 
 _LOOK_EVERY_S = 1.0
@@ -65,7 +65,7 @@ def train(run: Run, request: Request) -> Trained:
     for number, host in enumerate(ranks.hosts):
         if number != node:
             run.progress.note(f"On {host} run:  {shlex.join(command(folder, ranks, node=number, run_id=run.id))}")
-    run.progress.start("starting the training program")
+    run.progress.start(f"starting the training program, which prints into {folder / LOG}")
     launched = Launched(folder, command(folder, ranks, node=node, run_id=run.id), on_cpu=ranks.gpus == 0)
     try:
         _watch(run, folder, launched, tail, watch)

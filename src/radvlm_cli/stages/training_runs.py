@@ -102,7 +102,8 @@ def stop_run(store: Store, which: str) -> TrainingRow:
     row = _find(store, which)
     at_work = row.status == "running" or _state_in_slurm(row) is not None
     if not at_work:
-        raise ConfigError(f"Run {row.run_id} is not at work: it is {row.status}.", "radvlm train --list")
+        go_on = f"radvlm train --resume --run {row.run_id}" if row.unfinished else "radvlm train --list"
+        raise ConfigError(f"Run {row.run_id} is not at work: it is {row.status}.", go_on)
     (row.folder / STOP_FILE).touch()
     return row
 
