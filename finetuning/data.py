@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from tokenizers import Tokenizer
@@ -23,6 +24,20 @@ from finetuning.order import Order, Rows
 from finetuning.places import Place
 from finetuning.samples import Samples
 from finetuning.table import open_table
+
+FAULTY_SHARE = 0.001
+"""Most pairs that may turn out to be faulty while they are loaded. A dataset that was built has none."""
+
+
+class Counted(NamedTuple):
+    """What the samples of a run brought so far, on all ranks."""
+
+    unreadable: int = 0
+    """Samples without their image."""
+    faulty: int = 0
+    """Samples left out for anything else that was found while loading: no conversation, longer than was counted."""
+    literals: int = 0
+    """How often a text held what reads like a special token; it was kept as text."""
 
 
 @dataclass(frozen=True)
@@ -43,18 +58,26 @@ class TrainingData:
             return optimization.max_steps * optimization.global_batch
         return math.ceil(optimization.epochs * len(self.rows))
 
-    def refuse_dropped(self, while_loading: int, manifest: Manifest) -> None:
-        """TrainingError where too many pairs are unusable; `while_loading` were dropped since the run began.
+    def refuse_dropped(self, counted: Counted, manifest: Manifest) -> None:
+        """TrainingError where too many pairs are unusable; `counted` since the run began.
 
-        A pair that is met in each of several epochs is dropped in each, so those are held against the whole run.
+        A pair that is met in each of several epochs is dropped in each, so those are held against the whole run. Pairs
+        that are too long are left out by the user's own --max-length and held against nothing.
         """
         pairs, of = len(self.samples), max(len(self.samples), self.total_samples(manifest))
         at_start, allowed = len(self.dropped.get(UNREADABLE, ())), manifest.data.unreadable_share
-        if at_start / pairs + while_loading / of > allowed:
+        told = "the view dropped_pair of the store (the dropped events of the spool) names each with its reason"
+        if at_start / pairs + counted.unreadable / of > allowed:
             raise TrainingError(
-                f"{at_start} of {pairs} pairs have no readable image and {while_loading} of {of} samples could not be "
-                f"loaded, more than the allowed share of {allowed:g}; the dropped events tell each with its reason",
-                "Mend the images, or raise data.unreadable_share.",
+                f"{at_start} of {pairs} pairs have no readable image and the images of {counted.unreadable} of {of} "
+                f"samples could not be loaded, more than the allowed share of {allowed:g}; {told}",
+                "Mend the images, or allow more: --set data.unreadable_share=SHARE",
+            )
+        if counted.faulty / of > FAULTY_SHARE:
+            raise TrainingError(
+                f"{counted.faulty} of {of} samples are no conversation about a picture, or longer than was counted, "
+                f"more than a share of {FAULTY_SHARE:g}; {told}",
+                "Build the dataset again: radvlm build --output FOLDER",
             )
 
     def tell_dropped(self, spool: SpoolWriter) -> None:

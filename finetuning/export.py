@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
-from typing import Any
 
 from torch import Tensor
 
@@ -12,7 +11,8 @@ from finetuning.checkpoints import sync_tree
 from finetuning.manifest import Manifest
 from finetuning.model import DTYPES
 from finetuning.places import Place
-from finetuning.restoring import is_adapted, save_weights
+from finetuning.restoring import gathered_weights, is_adapted, save_weights
+from finetuning.space import given_up_on_error
 from finetuning.trainer import LlavaTrainer
 
 COMPANIONS = (
@@ -29,22 +29,20 @@ COMPANIONS = (
 
 
 def export(trainer: LlavaTrainer, manifest: Manifest, place: Place) -> Path:
-    """Write the weights (with an adapter: the adapter alone) under their native names; called by all ranks."""
+    """Write the weights (with an adapter: the adapter alone) under their native names; called by all ranks.
+
+    CheckpointError where the disk is full: the checkpoint of the last step stands, and a resume makes only this folder.
+    """
     folder = manifest.run.folder
     target, staging, replaced = folder / "final", folder / ".staging-final", folder / ".replaced-final"
-    weights = _gathered(trainer)
+    weights = gathered_weights(trainer)
     if place.rank == 0:
         for stale in (staging, replaced):
             shutil.rmtree(stale, ignore_errors=True)
-        dtype = DTYPES[manifest.model.dtype]
-        if not is_adapted(trainer.model):
-            weights = {name: tensor.to(dtype) for name, tensor in (weights or trainer.model.state_dict()).items()}
-            trainer.model.config.dtype = dtype
-        save_weights(trainer.model, staging, weights=weights)
-        for pattern in COMPANIONS:
-            for file in manifest.model.path.glob(pattern):
-                shutil.copy2(file, staging / file.name)
-        sync_tree(staging)
+        with given_up_on_error(staging, folder / ".given-up-final", None):
+            staging.mkdir(parents=True)
+            _write(trainer, manifest, weights, staging)
+            sync_tree(staging)
         if target.exists():
             target.rename(replaced)
         staging.rename(target)
@@ -54,14 +52,13 @@ def export(trainer: LlavaTrainer, manifest: Manifest, place: Place) -> Path:
     return target
 
 
-def _gathered(trainer: LlavaTrainer) -> dict[str, Tensor] | None:
-    """The weights from all ranks where they are in shards, else None; only rank 0 gets them."""
-    if not trainer.is_deepspeed_enabled:
-        return None
-    engine: Any = trainer.deepspeed
-    if engine.zero_optimization_partition_weights():
-        gathered: dict[str, Tensor] = engine._zero3_consolidated_16bit_state_dict(
-            exclude_frozen_parameters=is_adapted(trainer.model)
-        )
-        return gathered
-    return None
+def _write(trainer: LlavaTrainer, manifest: Manifest, weights: dict[str, Tensor] | None, folder: Path) -> None:
+    """Rank 0's part: weights in the type that the model computes in, and what lies beside them."""
+    dtype = DTYPES[manifest.model.dtype]
+    if not is_adapted(trainer.model):
+        weights = {name: tensor.to(dtype) for name, tensor in (weights or trainer.model.state_dict()).items()}
+        trainer.model.config.dtype = dtype
+    save_weights(trainer.model, folder, weights=weights)
+    for pattern in COMPANIONS:
+        for file in manifest.model.path.glob(pattern):
+            shutil.copy2(file, folder / file.name)

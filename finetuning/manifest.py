@@ -188,16 +188,19 @@ class Manifest:
     report_to: tuple[Literal["tensorboard", "wandb", "trackio"], ...] = ()
 
     def accumulation(self, world_size: int) -> int:
-        """Micro-batches per optimizer step and rank; ManifestError where the global batch does not divide."""
+        """Micro-batches per optimizer step and rank; ManifestError where the global batch does not divide.
+
+        Packs are planned over the whole global batch, which need not divide; there are at most about so many of them.
+        """
         optimization = self.optimization
         at_once = optimization.micro_batch * world_size
-        if optimization.global_batch % at_once:
+        if self.packing.tokens is None and optimization.global_batch % at_once:
             raise ManifestError(
                 "optimization.global_batch",
                 f"{optimization.global_batch} samples cannot be dealt to {world_size} ranks in micro-batches of "
                 f"{optimization.micro_batch}: it must be a multiple of {at_once}",
             )
-        return optimization.global_batch // at_once
+        return -(-optimization.global_batch // at_once)
 
 
 def read_manifest(path: Path) -> Manifest:

@@ -10,6 +10,9 @@ from PIL import Image
 _LOWEST, _HIGHEST = 0.005, 0.995
 
 
+MISSING, DAMAGED = "the image file is missing", "the image is damaged or in a format that cannot be read"
+
+
 class UnreadableImage(Exception):
     """The picture cannot be had; the message is one of a few sentences."""
 
@@ -23,12 +26,12 @@ def read_picture(path: Path) -> Image.Image:
                 return _stretched(picture)
             return picture.copy() if picture.mode == "L" else picture.convert("RGB")
     except FileNotFoundError as error:
-        raise UnreadableImage("the image file is missing") from error
+        raise UnreadableImage(MISSING) from error
     except (MemoryError, KeyboardInterrupt):
         raise
     except Exception as error:
         # A damaged file makes the decoders raise nearly anything: OSError, SyntaxError, zlib.error, IndexError, ...
-        raise UnreadableImage("the image is damaged or in a format that cannot be read") from error
+        raise UnreadableImage(DAMAGED) from error
 
 
 def header_size(path: Path) -> tuple[int, int]:

@@ -25,7 +25,11 @@ def main(arguments: Sequence[str]) -> int:
     except ManifestError as error:
         print(f"{arguments[0]}: {error}", file=sys.stderr)
         return USER_ERROR
-    return _run_one_rank(manifest)
+    try:
+        return _run_one_rank(manifest)
+    except TrainingError as error:
+        # Of closing the spool: the disk has no room for the last events.
+        return _print_error(error.message, error.hint)
 
 
 def _run_one_rank(manifest: Manifest) -> int:
@@ -46,15 +50,33 @@ def _run_one_rank(manifest: Manifest) -> int:
             # Not in the spool, which belongs to whoever holds the run.
             return _print_error(error.message, error.hint)
         end = _Ending(spool, place.rank)
+
+        def note(message: str) -> None:
+            """To the log, and to whoever watches the spool; other ranks leave the telling to rank 0."""
+            if place.rank == 0:
+                _note(message)
+                spool.append("note", message=message)
+
         try:
-            note = _note if place.rank == 0 else _quiet
             stopped = train(manifest, place, spool, note=note, reached=end.reached)
         except (TrainingError, ManifestError) as error:
             return end.failed(str(error), getattr(error, "hint", None))
         except BaseException as error:
-            end.failed(f"{type(error).__name__}: {error}", None, bug=True)
+            end.failed(f"{type(error).__name__}: {error}", _hint_of(error), bug=True)
             raise
         return end.well(stopped)
+
+
+def _hint_of(error: BaseException) -> str | None:
+    """What mends an error of torch's own; None where nobody knows."""
+    if type(error).__name__ == "OutOfMemoryError":
+        return (
+            "Resume with --micro-batch 1, if it was more; or a new run with --strategy zero3, --max-image-side 1024 or "
+            "the recipe radvlm-7b-lora (docs/training.md, Memory)"
+        )
+    if "killed by signal: Killed" in str(error):
+        return "A process that reads images was killed, mostly for want of main memory: resume with fewer --workers"
+    return None
 
 
 class _Ending:
@@ -93,7 +115,3 @@ def _print_error(message: str, hint: str | None) -> int:
 
 def _note(message: str) -> None:
     print(message, file=sys.stderr, flush=True)
-
-
-def _quiet(_message: str) -> None:
-    """Other ranks leave the telling to rank 0."""

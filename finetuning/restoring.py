@@ -28,6 +28,34 @@ def save_weights(model: nn.Module, folder: Path, *, weights: dict[str, Tensor] |
     saver.save_pretrained(folder, state_dict=weights, **peft)
 
 
+def write_weights(trainer: Any, folder: Path) -> None:
+    """A checkpoint's weights beside its optimizer; called by all ranks.
+
+    DeepSpeed's shards hold whole models; of an adapter they would not tell what it belongs to, so it is written, too.
+    """
+    if trainer.is_deepspeed_enabled and not is_adapted(trainer.model):
+        return
+    weights = gathered_weights(trainer)
+    if trainer.args.should_save:
+        save_weights(trainer.model, folder, weights=weights)
+
+
+def gathered_weights(trainer: Any) -> dict[str, Tensor] | None:
+    """The 16-bit weights (with an adapter: its own) where ZeRO-3 has them in shards, else None.
+
+    Called by all ranks; only rank 0 gets them.
+    """
+    if not trainer.is_deepspeed_enabled:
+        return None
+    engine = trainer.deepspeed
+    if not engine.zero_optimization_partition_weights():
+        return None
+    gathered: dict[str, Tensor] | None = engine._zero3_consolidated_16bit_state_dict(
+        exclude_frozen_parameters=is_adapted(trainer.model)
+    )
+    return gathered
+
+
 def is_adapted(model: nn.Module) -> bool:
     """Whether `model` is a PEFT wrapper."""
     return hasattr(model, "peft_config")

@@ -14,7 +14,7 @@ from finetuning import checkpoints, universal
 from finetuning.arguments import training_arguments
 from finetuning.checkpoints import Checkpoint
 from finetuning.continuity import Facts, model_fingerprint, package_versions, refuse_changes, settings_of
-from finetuning.data import held_out_loss, open_data, plan_steps
+from finetuning.data import Counted, TrainingData, held_out_loss, open_data, plan_steps
 from finetuning.errors import TrainingError
 from finetuning.events import Meter, SpoolWriter, now, peak_flops
 from finetuning.export import export
@@ -73,18 +73,10 @@ def _train(
     note: Note,
     reached: Callable[[int], None],
 ) -> str | None:
-    data = open_data(manifest, note)
-    data.refuse_dropped(0, manifest)
-    facts = _facts(manifest, place, checkpoint)
-    if checkpoint is not None:
-        for remark in refuse_changes(checkpoint.facts, facts, manifest.resume.allow_changed):
-            note(remark)
-    elif place.rank == 0:
-        data.tell_dropped(spool)
+    data, facts = _data_and_facts(manifest, place, spool, checkpoint, note)
     steps = plan_steps(manifest, place, data, consumed_samples=facts.consumed_samples, done=facts.step)
-    resharded = False
-    if checkpoint is not None and universal.needed(checkpoint, manifest.parallel.strategy, place.world):
-        resharded = True
+    resharded = checkpoint is not None and universal.needed(checkpoint, manifest.parallel.strategy, place.world)
+    if checkpoint is not None and resharded:
         universal.prepare(checkpoint, rank=place.rank, barrier=place.barrier, note=note)
     # Alive until the end: transformers loads the model in shards while these arguments of ZeRO-3 live.
     arguments = training_arguments(manifest, place, steps=len(steps), universal=resharded)
@@ -121,6 +113,21 @@ def _train(
     if session.stopped is None:
         export(trainer, manifest, place)
     return session.stopped
+
+
+def _data_and_facts(
+    manifest: Manifest, place: Place, spool: SpoolWriter, checkpoint: Checkpoint | None, note: Note
+) -> tuple[TrainingData, Facts]:
+    """What is trained on, and where the run stands; TrainingError where that cannot be, or must not be gone on with."""
+    data = open_data(manifest, note)
+    facts = _facts(manifest, place, checkpoint)
+    if checkpoint is not None:
+        for remark in refuse_changes(checkpoint.facts, facts, manifest.resume.allow_changed):
+            note(remark)
+    if place.rank == 0 and (checkpoint is None or checkpoint.facts.data_sha256 != facts.data_sha256):
+        data.tell_dropped(spool)
+    data.refuse_dropped(Counted(), manifest)
+    return data, facts
 
 
 def _check_strategy(trainer: LlavaTrainer, manifest: Manifest) -> None:

@@ -11,7 +11,7 @@ from PIL import Image
 
 from finetuning.anyres import Anyres, cap, tiles_of
 from finetuning.chat import Chat, ConversationError, Ids, Turn
-from finetuning.pictures import UnreadableImage, read_picture
+from finetuning.pictures import DAMAGED, MISSING, UnreadableImage, read_picture
 from finetuning.table import Row, Table
 
 FILLER = -1
@@ -42,6 +42,11 @@ class Dropped(NamedTuple):
 
     pair_id: str
     reason: str
+
+    @property
+    def unreadable(self) -> bool:
+        """Whether it is left out for want of its image; else its text is at fault, or longer than was counted."""
+        return self.reason in (MISSING, DAMAGED)
 
 
 class Samples:

@@ -8,14 +8,13 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from finetuning.checkpoints import Checkpoint, save
 from finetuning.continuity import Facts
-from finetuning.data import TrainingData
+from finetuning.data import Counted, TrainingData
 from finetuning.errors import TrainingError
 from finetuning.evaluation import HeldOutLoss
 from finetuning.events import Meter, SpoolWriter, now
@@ -49,8 +48,8 @@ class Session(Hooks):
         self.manifest, self.place, self.spool, self.watch, self.meter = manifest, place, spool, watch, meter
         self.facts, self.data, self.held_out, self.reached = facts, data, held_out, reached
         reached(facts.step)
-        self.dropped = 0
-        """Pairs dropped while loading, by all ranks, since the run began."""
+        self.counted = Counted()
+        """Since the run began."""
         self.stopped: str | None = None
         """Why the run was stopped before its end."""
 
@@ -61,7 +60,7 @@ class Session(Hooks):
         return self.meter.waiting()
 
     def measure(self, trainer: LlavaTrainer, step: list[Batch]) -> Tensor:
-        """(3,) float64, this rank's share of: pairs dropped while loading, tokens, floating-point operations."""
+        """(5,) float64, this rank's share of: what `Counted` holds, tokens, floating-point operations."""
         dropped = [each for batch in step for each in batch["dropped"]]
         for each in dropped:
             self.spool.append("dropped", pair_id=each.pair_id, reason=each.reason)
@@ -72,13 +71,15 @@ class Session(Hooks):
             tokens += sum(lengths)
             supervised, tiles = len(batch["targets"].labels), int(batch["tiles"].sum())
             flops += training_flops(trainer.sizes, lengths=lengths, tiles=tiles, supervised=supervised, **trained)
-        return torch.tensor([len(dropped), tokens, flops], dtype=torch.float64)
+        unreadable = sum(each.unreadable for each in dropped)
+        literals = sum(batch["literals"] for batch in step)
+        return torch.tensor([unreadable, len(dropped) - unreadable, literals, tokens, flops], dtype=torch.float64)
 
     def took(self, samples: float, measured: Tensor) -> None:
         """Told, on every rank, the sums over all ranks of a step that is about to be made."""
-        dropped, tokens, flops = measured.tolist()
-        self.dropped += int(dropped)
-        self.data.refuse_dropped(self.dropped, self.manifest)
+        *counted, tokens, flops = measured.tolist()
+        self.counted = Counted(*(before + int(new) for before, new in zip(self.counted, counted, strict=True)))
+        self.data.refuse_dropped(self.counted, self.manifest)
         self.meter.step(tokens=int(tokens), samples=int(samples), flops=flops)
 
     def after_step(self, trainer: LlavaTrainer) -> None:
@@ -110,6 +111,7 @@ class Session(Hooks):
                 loss=loss,
                 learning_rates=trainer.used_rates,
                 gradient_norm=logs["grad_norm"],
+                literals=self.counted.literals,
                 at=now(),
                 **reading._asdict(),
             )
@@ -140,7 +142,7 @@ class Session(Hooks):
         def write(staging: Path) -> None:
             trainer.write_checkpoint(staging)
             if self.place.rank == 0:
-                (staging / STATE).write_text(json.dumps({"dropped": self.dropped}))
+                (staging / STATE).write_text(json.dumps(self.counted._asdict()))
 
         path = save(
             folder / "checkpoints",
@@ -171,5 +173,5 @@ class Session(Hooks):
 
     def restore(self, checkpoint: Checkpoint) -> None:
         """Go on from a checkpoint's numbers."""
-        state: dict[str, Any] = json.loads((checkpoint.path / STATE).read_text(encoding="utf-8"))
-        self.dropped = int(state["dropped"])
+        state: dict[str, int] = json.loads((checkpoint.path / STATE).read_text(encoding="utf-8"))
+        self.counted = Counted(**state)

@@ -11,6 +11,8 @@ from pathlib import Path
 
 from finetuning.errors import CheckpointError
 
+FULL = (errno.ENOSPC, errno.EDQUOT)
+"""Numbers of the errors of a full disk, and of an exhausted quota."""
 FULL_HINT = "Free some space, then resume: the checkpoints before this one are untouched."
 _LITTLE = 64 << 20
 """A write that failed with less than this free failed for lack of room, whatever its error says."""
@@ -66,7 +68,7 @@ def _disk_full(error: BaseException, staging: Path, expected: int | None) -> boo
     """
     cause: BaseException | None = error
     while cause is not None:
-        if isinstance(cause, OSError) and cause.errno in (errno.ENOSPC, errno.EDQUOT):
+        if isinstance(cause, OSError) and cause.errno in FULL:
             return True
         if "os error 28" in str(cause) or "No space left" in str(cause):
             return True

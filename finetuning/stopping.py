@@ -25,12 +25,12 @@ from finetuning.stuck import StuckGuard
 STOP_FILE, LOCK_FILE = "stop", "lock"
 _NOTHING, _SAVE = 0, 1
 REASONS = {
-    2: "a stop file",
+    2: "as asked",
     3: "the end of the SLURM job",
     4: "SIGTERM",
     5: "SIGINT",
 }
-"""What ranks tell one another, the strongest wins."""
+"""What ranks tell one another, the strongest wins; as asked: by the stop file."""
 _BY_SIGNAL = {signal.SIGTERM: 4, signal.SIGINT: 5}
 REPEAT_S = 2.0
 """SLURM signals the workers as torchrun does: what comes within this time of the first is the same request."""

@@ -12,6 +12,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from fcntl import LOCK_EX, flock
+from glob import escape
 from itertools import accumulate
 from pathlib import Path
 from typing import IO, Any, NamedTuple
@@ -22,6 +23,7 @@ from pyarrow import parquet
 
 from finetuning.chat import Turn, turns_of
 from finetuning.errors import DataError
+from finetuning.space import FULL
 
 COLUMNS = ("id", "image", "conversations", "task", "width", "height")
 BUILD = "give the .parquet file that `radvlm build` writes"
@@ -127,16 +129,37 @@ def _write_copy(source: Path, stream: IO[bytes]) -> None:
 
 @contextmanager
 def replacing(path: Path) -> Iterator[IO[bytes]]:
-    """Write `path` under a name of this process's own, and rename it once it is on the disk."""
-    temporary = path.with_name(f".{path.name}.{os.uname().nodename}.{os.getpid()}")
+    """Write `path` under a name of this process's own, and rename it once it is on the disk.
+
+    What killed processes of this machine left of it is removed first. Raises DataError where the disk is full.
+    """
+    mine = f".{path.name}.{os.uname().nodename}."
+    for leftover in path.parent.glob(f"{escape(mine)}*"):
+        if not _alive(leftover.name.removeprefix(mine)):
+            leftover.unlink(missing_ok=True)
+    temporary = path.with_name(f"{mine}{os.getpid()}")
     try:
         with temporary.open("wb") as stream:
             yield stream
             stream.flush()
             os.fsync(stream.fileno())
         temporary.replace(path)
+    except OSError as error:
+        if error.errno not in FULL:
+            raise
+        raise DataError(f"{path} cannot be written: {error.strerror}", "Free some space, then resume.") from error
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _alive(pid: str) -> bool:
+    try:
+        os.kill(int(pid), 0)
+    except (ValueError, ProcessLookupError):
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 @contextmanager

@@ -29,7 +29,7 @@ from finetuning.anyres import normalise
 from finetuning.flops import sizes_of
 from finetuning.losses import Norm, Targets, count, find_targets, shares, weighted_loss
 from finetuning.model import VISION, bare, parameter_groups
-from finetuning.restoring import check_poison_gone, is_adapted, poison, restore_weights, save_weights
+from finetuning.restoring import check_poison_gone, is_adapted, poison, restore_weights, write_weights
 
 Batch = dict[str, Any]
 
@@ -204,8 +204,7 @@ class LlavaTrainer(Trainer):
 
     def write_checkpoint(self, folder: Path) -> None:
         """Write this rank's share of all that a resume needs into `folder`; called by all ranks."""
-        if not self.is_deepspeed_enabled and self.args.should_save:
-            save_weights(self.model, folder)
+        write_weights(self, folder)
         self._save_optimizer_and_scheduler(str(folder))
         self._save_scaler(str(folder))
         self._save_rng_state(str(folder))

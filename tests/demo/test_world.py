@@ -104,3 +104,10 @@ def test_published_arrangement_has_the_names_of_the_published_readme(published: 
         "PadChest/images_grounding",
     ):
         assert (published.root / name).exists(), name
+
+
+def test_no_table_is_empty_even_with_one_patient(tmp_path: Path) -> None:
+    write_world(tmp_path, seed=6, patients=1)
+    tables = [path for path in tmp_path.rglob("*.csv") if path.is_file()]
+    assert len(tables) > 5
+    assert [path.name for path in tables if len(path.read_text().splitlines()) < 2] == []

@@ -110,3 +110,5 @@ def test_the_global_batch_is_dealt_to_ranks_without_rest() -> None:
     assert [manifest.accumulation(ranks) for ranks in (1, 2, 4, 12)] == [12, 6, 3, 1]
     with pytest.raises(ManifestError, match="multiple of 10"):
         manifest.accumulation(5)
+    packed = parse_manifest(least() | {"data": least()["data"] | {"max_length": 500}, "packing": {"tokens": 500}})
+    assert packed.accumulation(5) == 52, "packs are planned over the whole batch of 256, which need not divide"

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -75,3 +77,47 @@ def test_a_bug_keeps_its_traceback_and_is_told(
     with pytest.raises(ZeroDivisionError):
         main([str(tiny.write_manifest(run, model_folder, table))])
     assert tiny.events(run, "ended")[0]["message"] == "ZeroDivisionError: of nothing"
+
+
+@pytest.mark.parametrize(
+    ("error", "hint"),
+    [
+        (type("OutOfMemoryError", (RuntimeError,), {})("CUDA out of memory."), "--micro-batch 1"),
+        (RuntimeError("DataLoader worker (pid 3) is killed by signal: Killed."), "fewer --workers"),
+    ],
+)
+def test_too_little_memory_has_a_hint(
+    tmp_path: Path,
+    model_folder: Path,
+    table: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    error: Exception,
+    hint: str,
+) -> None:
+    def fail(*_: object, note: Callable[[str], None], **__: object) -> None:
+        note("Something to wait for.")
+        raise error
+
+    run = tmp_path / "run"
+    monkeypatch.setattr("finetuning.running.train", fail)
+    with pytest.raises(RuntimeError):
+        main([str(tiny.write_manifest(run, model_folder, table))])
+    told, ended = tiny.events(run)
+    assert (told["kind"], told["message"]) == ("note", "Something to wait for.")
+    assert hint in ended["hint"]
+
+
+def test_last_events_that_find_no_room_are_told_without_a_traceback(
+    tmp_path: Path, model_folder: Path, table: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_file: int, _line: bytes) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    path = tiny.write_manifest(
+        tmp_path / "run", model_folder, table, optimization={"global_batch": 3, "micro_batch": 2}
+    )
+    monkeypatch.setattr("finetuning.events.os.write", full)
+    assert main([str(path)]) == 3
+    told = capsys.readouterr().err
+    assert "rank0.spool.jsonl: No space left on device" in told
+    assert "Hint: Free some space, then resume." in told

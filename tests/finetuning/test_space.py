@@ -6,12 +6,14 @@ import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from finetuning.checkpoints import newest, save
 from finetuning.errors import CheckpointError
-from finetuning.space import refuse_if_full
+from finetuning.space import FULL_HINT, refuse_if_full
 from tests.finetuning.test_checkpoints import FACTS, save_one, steps_of
 
 
@@ -73,6 +75,8 @@ FILL_A_DISK = """
 import sys
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 from finetuning.checkpoints import save
 from finetuning.errors import CheckpointError
 from tests.finetuning.test_checkpoints import FACTS
@@ -117,3 +121,29 @@ def test_a_really_full_disk(tmp_path: Path, writer: str) -> None:
     assert first.startswith("No space left for ")
     assert "The last checkpoint takes 1.0 MiB" in first
     assert second == "['.given-up-2', 'checkpoint-1']"
+
+
+def test_a_disk_without_room_for_the_trained_model_is_told_and_leaves_the_last_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("torch")
+    from finetuning import export
+    from finetuning.manifest import parse_manifest
+    from finetuning.places import Place
+    from tests.finetuning.test_manifest import least
+
+    def full(_model: object, folder: Path, **_: object) -> None:
+        (folder / "model.safetensors").write_bytes(b"half")
+        raise RuntimeError("Error while serializing: I/O error: No space left on device (os error 28)")
+
+    monkeypatch.setattr(export, "save_weights", full)
+    (tmp_path / "final").mkdir()
+    (tmp_path / "final" / "of an earlier end").touch()
+    model = SimpleNamespace(state_dict=dict, config=SimpleNamespace())
+    trainer: Any = SimpleNamespace(model=model, is_deepspeed_enabled=False)
+    manifest = parse_manifest(least() | {"run": {"id": 1, "folder": str(tmp_path)}})
+    with pytest.raises(CheckpointError, match=r"No space left for .*final") as told:
+        export.export(trainer, manifest, Place(0, 1, 0))
+    assert told.value.hint == FULL_HINT
+    assert [path.name for path in (tmp_path / "final").iterdir()] == ["of an earlier end"]
+    assert not (tmp_path / ".staging-final").exists()

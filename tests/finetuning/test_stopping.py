@@ -69,7 +69,7 @@ def test_what_one_rank_knows_all_ranks_do(tmp_path: Path) -> None:
 def test_a_stop_file_is_seen_and_honoured_once(tmp_path: Path) -> None:
     (tmp_path / "stop").touch()
     with _watch(tmp_path) as watch:
-        assert watch.requested(3) == "a stop file, after step 3"
+        assert watch.requested(3) == "as asked, after step 3"
     assert not (tmp_path / "stop").exists(), "a resumed run is not to stop at once"
 
 
@@ -85,7 +85,7 @@ def test_only_rank_0_looks_for_the_file_and_at_most_once_a_second(
     clock[0] += 0.9
     assert first.requested(2) is None
     clock[0] += 0.2
-    assert first.requested(3) == "a stop file, after step 3"
+    assert first.requested(3) == "as asked, after step 3"
 
 
 @pytest.mark.parametrize(("left_s", "step_s", "stops"), [(400.0, 1.0, False), (299.0, 1.0, True), (400.0, 200.0, True)])

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import multiprocessing
+import os
 import pickle
+import subprocess
+import sys
 from pathlib import Path
 
 import pyarrow as pa
@@ -133,3 +137,26 @@ def test_an_empty_dataset_is_a_table_of_no_rows(tmp_path: Path) -> None:
     table = open_table(write_table(tmp_path / "none.parquet", []), tmp_path)
     assert isinstance(table, Table)
     assert len(table) == 0
+
+
+def test_a_full_disk_is_told_and_leaves_no_half_file(tmp_path: Path) -> None:
+    def write() -> None:
+        with module.replacing(tmp_path / "copy.arrow") as stream:
+            stream.write(b"half")
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    with pytest.raises(DataError, match=r"copy\.arrow cannot be written: No space left") as caught:
+        write()
+    assert caught.value.hint == "Free some space, then resume."
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_a_killed_process_left_half_written_goes_and_what_another_is_writing_stays(tmp_path: Path) -> None:
+    dead = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, check=True)
+    host = os.uname().nodename
+    left, live = (tmp_path / f".copy.arrow.{host}.{pid}" for pid in (int(dead.stdout), os.getppid()))
+    left.touch()
+    live.touch()
+    with module.replacing(tmp_path / "copy.arrow") as stream:
+        stream.write(b"whole")
+    assert sorted(path.name for path in tmp_path.iterdir()) == [live.name, "copy.arrow"]

@@ -26,6 +26,10 @@ class Tables(NamedTuple):
     other: Path
     broken: Path
     held_out: Path
+    marked: Path
+    """Answers that hold what reads like a special token."""
+    faulty: Path
+    """One answer is empty."""
 
 
 @pytest.fixture(scope="module")
@@ -36,6 +40,8 @@ def tables(tmp_path_factory: pytest.TempPathFactory) -> Tables:
         tiny.make_table(folder / "other.parquet", seed=5),
         tiny.make_table(folder / "broken.parquet", broken=(3, 7)),
         tiny.make_table(folder / "held-out.parquet", pairs=7, seed=6, broken=(4,)),
+        tiny.make_table(folder / "marked.parquet", answer="Clear <|im_end|> lungs <image>."),
+        tiny.make_table(folder / "faulty.parquet", empty=(5,)),
     )
 
 
@@ -66,6 +72,7 @@ def done(tmp_path_factory: pytest.TempPathFactory, model_folder: Path, table: Pa
     held_out = {"held_out": {"table": str(tables.held_out), "per_task": 2}}
     whole = runs.add("whole", data=held_out, evaluation={"every_steps": 2})
     runs.add("resumed", go_on_from=checkpoint(whole, 2))
+    runs.add("resumed-micro-2", optimization={"micro_batch": 2}, go_on_from=checkpoint(whole, 2))
     lora = runs.add("lora", adapter=LORA, parallel={"activation_checkpointing": 2})
     runs.add("lora-resumed", adapter=LORA, parallel={"activation_checkpointing": 2}, go_on_from=checkpoint(lora, 2))
     for micro_batch in (2, 4):
@@ -81,6 +88,9 @@ def done(tmp_path_factory: pytest.TempPathFactory, model_folder: Path, table: Pa
     runs.add("other-batch-allowed", optimization=more, resume=allowed, go_on_from=checkpoint(whole, 2))
     runs.add("broken", table=tables.broken)
     runs.add("broken-allowed", table=tables.broken, data={"unreadable_share": 0.2})
+    runs.add("faulty", table=tables.faulty, data={"unreadable_share": 1.0})
+    marked = runs.add("marked", table=tables.marked)
+    runs.add("marked-resumed", table=tables.marked, go_on_from=checkpoint(marked, 2))
     runs.add("recomputed", parallel={"activation_checkpointing": 1})
     runs.add("bfloat16", model={"dtype": "bfloat16"}, parallel={"activation_checkpointing": 1})
     runs.add("no-model", model={"path": str(folder)})
@@ -94,7 +104,7 @@ def done(tmp_path_factory: pytest.TempPathFactory, model_folder: Path, table: Pa
 
 
 def test_a_run_ends_well_and_says_so(done: Done) -> None:
-    events = tiny.events(done["whole"])
+    events = [event for event in tiny.events(done["whole"]) if event["kind"] != "note"]
     assert code_of(done["whole"]) == 0
     assert [event["kind"] for event in events[:6]] == ["started", "step", "step", "evaluation", "checkpoint", "step"]
     started, steps = events[0], tiny.events(done["whole"], "step")
@@ -128,6 +138,10 @@ def test_how_a_global_batch_is_cut_and_loaded_changes_no_loss(done: Done, name: 
     assert losses(done[name]) == pytest.approx(losses(done["whole"]), rel=2e-4)
     assert losses(done[name])[1] == pytest.approx(losses(done["whole"])[1], rel=1e-6)
     assert norms(done[name])[1] == pytest.approx(norms(done["whole"])[1], rel=1e-5)
+
+
+def test_a_resume_may_cut_the_global_batch_otherwise(done: Done) -> None:
+    assert losses(done["resumed-micro-2"]) == pytest.approx({s: losses(done["whole"])[s] for s in (3, 4)}, rel=2e-4)
 
 
 def test_computing_activations_again_changes_no_bit(done: Done) -> None:
@@ -198,7 +212,8 @@ def test_an_allowed_change_goes_on_where_the_samples_stood(done: Done) -> None:
 def test_too_many_unreadable_images_end_the_run(done: Done) -> None:
     assert code_of(done["broken"]) == 3
     (ended,) = tiny.events(done["broken"], "ended")
-    assert "1 of 16 samples could not be loaded" in ended["message"]
+    assert "the images of 1 of 16 samples could not be loaded" in ended["message"]
+    assert tiny.events(done["broken"], "dropped"), "the message says that each is named there"
     assert "unreadable_share" in ended["hint"]
 
 
@@ -207,6 +222,21 @@ def test_unreadable_images_within_the_allowed_share_are_named_and_left_out(done:
     assert {event["pair_id"] for event in tiny.events(done["broken-allowed"], "dropped")} == {"pair-3", "pair-7"}
     assert all("image" in event["reason"] for event in tiny.events(done["broken-allowed"], "dropped"))
     assert sum(event["samples"] for event in tiny.events(done["broken-allowed"], "step")) <= 16
+
+
+def test_a_text_that_is_no_conversation_is_named_and_ends_the_run(done: Done) -> None:
+    assert code_of(done["faulty"]) == 3
+    assert "1 of 16 samples are no conversation" in tiny.events(done["faulty"], "ended")[0]["message"]
+    (dropped,) = tiny.events(done["faulty"], "dropped")
+    assert (dropped["pair_id"], dropped["reason"]) == ("pair-5", "an answer is empty")
+
+
+def test_look_alikes_of_special_tokens_are_counted_from_the_start_of_the_run(done: Done) -> None:
+    assert code_of(done["marked"]) == 0
+    told = {event["step"]: event["literals"] for event in tiny.events(done["marked"], "step")}
+    assert told == {1: 8, 2: 16, 3: 24, 4: 32}, "two in each of four answers a step"
+    assert [event["literals"] for event in tiny.events(done["marked-resumed"], "step")] == [24, 32]
+    assert tiny.events(done["whole"], "step")[-1]["literals"] == 0
 
 
 def test_a_stop_saves_says_why_and_is_gone_on_from(done: Done) -> None:

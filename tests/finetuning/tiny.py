@@ -65,8 +65,19 @@ def make_model(folder: Path, *, seed: int = 0, tied: bool = False, tile: int = T
     return folder
 
 
-def make_table(path: Path, *, pairs: int = 12, seed: int = 0, broken: tuple[int, ...] = ()) -> Path:
-    """Write pairs of two tasks over grey noise pictures; the files of the `broken` ones are cut short."""
+def make_table(
+    path: Path,
+    *,
+    pairs: int = 12,
+    seed: int = 0,
+    broken: tuple[int, ...] = (),
+    answer: str | None = None,
+    empty: tuple[int, ...] = (),
+) -> Path:
+    """Write pairs of two tasks over grey noise pictures; the files of the `broken` ones are cut short.
+
+    `answer`: of all pairs, instead of various ones; those of the `empty` ones say nothing.
+    """
     random = np.random.default_rng(seed)
     images = path.parent / f"{path.stem}-images"
     images.mkdir(parents=True)
@@ -77,14 +88,14 @@ def make_table(path: Path, *, pairs: int = 12, seed: int = 0, broken: tuple[int,
         Image.fromarray(random.integers(0, 256, (height, width), dtype=np.uint8)).save(file)
         if number in broken:
             file.write_bytes(file.read_bytes()[:200])
-        answer = " ".join(["clear", "lungs", "no", "effusion"][: 1 + number % 4] * (1 + number % 3))
+        various = " ".join(["clear", "lungs", "no", "effusion"][: 1 + number % 4] * (1 + number % 3))
         rows.append(
             {
                 "id": f"pair-{number}",
                 "image": str(file),
                 "conversations": [
                     {"from": "human", "value": "<image>\nWhat is seen?"},
-                    {"from": "gpt", "value": answer},
+                    {"from": "gpt", "value": "" if number in empty else answer or various},
                 ],
                 "task": ("report", "grounding")[number % 2],
                 "width": width,

@@ -176,6 +176,37 @@ def test_a_stopped_job_is_not_queued_again(world: World, cluster: Path) -> None:
     assert "radvlm train --resume --run 1" in followed.stderr
 
 
+def test_a_run_that_slurm_has_is_resumed_by_nobody_else(world: World, cluster: Path) -> None:
+    """Neither here nor by a second job: two trainers would write into one folder."""
+    world.tell("step_s", "0.1")
+    world.run(world.new("--max-steps", "4000", "--slurm"))
+    named = world.run(world.words("--resume", "--run", "1"))
+    assert named.returncode == 3
+    assert "in the hands of SLURM: job 4000 is running" in named.stderr
+    assert "scancel 4000" in named.stderr
+    last = world.run(world.words("--resume", "--slurm"))
+    assert "no training run to resume" in last.stderr
+    assert world.run(world.words("--stop", "1")).returncode == 0
+    _wait_for_end(cluster)
+    (world.runs / "1" / "stop").touch()  # asked for when the job was over already
+    world.tell("step_s", "0.001")
+    resumed = world.run(world.words("--resume", "--run", "1", "--max-steps", "30", "--slurm"))
+    assert resumed.returncode == 3, "another number of steps is another run"
+    assert world.run(world.words("--resume", "--run", "1", "--slurm")).returncode == 0
+    assert not (world.runs / "1" / "stop").exists()
+    _wait_for_end(cluster)
+
+
+def test_a_run_that_slurm_never_had_is_not_followed(world: World) -> None:
+    world.tell("crash", "2")
+    world.run(world.new("--max-steps", "4"))
+    followed = world.run(world.words("--follow", "1"))
+    assert followed.returncode == 3
+    assert "Run 1 is not trained by SLURM, and is failed" in followed.stderr
+    assert "radvlm train --resume --run 1" in followed.stderr
+    assert "knows no training run 7" in world.run(world.words("--follow", "7")).stderr
+
+
 def test_a_job_that_failed_is_told_by_follow(world: World, cluster: Path) -> None:
     world.tell("fail", "The weights do not fit.")
     world.run(world.new("--slurm"))

@@ -8,9 +8,15 @@ import signal
 import subprocess
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+from radvlm_cli.errors import StoreError
+from radvlm_cli.progress import Silent, StopSignal
+from radvlm_cli.stages import train as stage
+from radvlm_cli.store.engine import Store
+from radvlm_cli.store.runs import Run
 from tests.training.conftest import World
 
 
@@ -67,6 +73,60 @@ def test_a_run_is_recorded_to_its_end(world: World) -> None:
     assert manifest["checkpoints"] == {"every_minutes": None, "every_steps": 4, "keep": 2}
 
 
+def test_what_was_left_out_or_kept_as_text_is_said_at_the_end_of_the_whole_run(world: World) -> None:
+    world.tell("marked", "3")
+    world.tell("crash", "6")
+    world.run(world.new("--max-steps", "10"))
+    (world.runs / "crash").unlink()
+    result = world.run(world.words("--resume"))
+    assert result.returncode == 0, result.stderr
+    assert "2 pairs left out: the image file is missing" in result.stderr, "each once, however often it was met"
+    assert "30 times a text held what reads like a special token" in result.stderr
+    tally = dict(world.query("SELECT name, value FROM tally WHERE subject = 'training'"))
+    assert tally == {"checkpoints": 2, "pairs dropped": 2, "special tokens in texts": 30, "steps": 10}
+
+
+def test_a_store_that_is_locked_for_a_while_stops_no_training(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks = iter([StoreError("It is locked."), StoreError("It is locked."), None, None])
+
+    def take(*_: object) -> None:
+        if (error := next(looks)) is not None:
+            raise error
+
+    class Noted(Silent):
+        def __init__(self) -> None:
+            self.warned: list[str] = []
+
+        def warn(self, message: str) -> None:
+            self.warned.append(message)
+
+    class Training:
+        """Ends at the fourth look; nothing stops it."""
+
+        looked = 0
+        process = SimpleNamespace(wait=lambda _s: None)
+
+        @property
+        def ended(self) -> bool:
+            self.looked += 1
+            return self.looked == 4
+
+    monkeypatch.setattr(stage, "_take", take)
+    progress, launched = Noted(), Training()
+    run = Run(store, 1, progress, StopSignal())
+    stage._watch(run, tmp_path, launched, None, None)  # type: ignore[arg-type]
+    assert launched.looked == 4
+    (warning,) = progress.warned
+    assert warning.startswith("It is locked. Training goes on")
+
+    looks = iter([StoreError("It is locked.", "Wait.")])
+    with pytest.raises(StoreError, match="It is locked") as caught:
+        stage._watch(run, tmp_path, SimpleNamespace(ended=True), None, None)  # type: ignore[arg-type]
+    assert caught.value.hint == "Mend that, then: radvlm train --resume --run 1"
+
+
 def test_ctrl_c_saves_and_resume_goes_on_to_the_same_end(world: World) -> None:
     world.tell("step_s", "0.1")
     process = world.start(world.new("--max-steps", "40"))
@@ -79,7 +139,7 @@ def test_ctrl_c_saves_and_resume_goes_on_to_the_same_end(world: World) -> None:
     stopped = max(world.steps())
     assert world.query("SELECT max(step) FROM checkpoint WHERE status = 'complete'") == [(stopped,)]
     world.tell("step_s", "0.01")
-    result = world.run(world.words("--resume", "--processes", "2", "--workers", "7"))
+    result = world.run(world.words("--resume", "--processes", "2", "--workers", "7", "--micro-batch", "2"))
     assert result.returncode == 0, result.stderr
     assert world.steps() == list(range(1, 41))
     assert world.query("SELECT id, status, resumed FROM run") == [(1, "done", 1)]
@@ -136,7 +196,7 @@ def test_one_run_has_one_trainer_but_two_runs_train_side_by_side(world: World) -
         code, err = _finish(process)
         assert code == 130
         assert f"--resume --run {run}" in err
-        assert "a stop file" in err
+        assert "as asked" in err
     listed = json.loads(world.run(world.words("--list", "--json")).stdout)
     assert [(line["run"], line["state"], line["steps"]) for line in listed] == [
         (1, "interrupted", 1000),

@@ -68,6 +68,9 @@ def test_a_dataset_that_is_not_built_is_built_by_a_command(world: World) -> None
         with pytest.raises(DataError) as caught:
             find_table(place)
         assert caught.value.hint == f"radvlm build --output {place}"
+    with pytest.raises(DataError, match="no built dataset") as caught:
+        find_table(world.folder)
+    assert caught.value.hint == f"--dataset {world.folder / 'data'}"
     write_table(world.folder / "data" / "other.parquet", world.folder / "picture.png")
     with pytest.raises(DataError, match="several datasets"):
         find_table(world.folder / "data")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -163,3 +164,19 @@ def test_a_header_that_lies_about_a_size_is_refused(tmp_path: Path) -> None:
     path.write_bytes(len(header).to_bytes(8, "little") + header + bytes(8))
     with pytest.raises(DataError, match="a has 8 bytes, its shape makes 12"):
         read_header(path)
+
+
+@pytest.mark.parametrize(
+    ("number", "hint"),
+    [(errno.EROFS, "--output FOLDER"), (errno.EACCES, "--output FOLDER"), (errno.ENOSPC, "Free some")],
+)
+def test_a_place_that_takes_nothing_is_told_with_what_mends_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, hint: str
+) -> None:
+    def refuse(_folder: Path, *_: object, **__: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(Path, "mkdir", refuse)
+    with pytest.raises(DataError, match="Cannot write") as caught, whole_folder(tmp_path / "out", replace=False):
+        pass
+    assert (caught.value.hint or "").startswith(hint)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import re
 import shlex
 import signal
 import sys
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from radvlm_cli.commands.output import live_progress, say
 from radvlm_cli.config import Settings
-from radvlm_cli.errors import Interrupted
+from radvlm_cli.errors import Interrupted, RadvlmError
 from radvlm_cli.progress import Progress, StopSignal
 
 if TYPE_CHECKING:
@@ -88,6 +89,26 @@ def _listening(stop: StopSignal, stopping: str = _STOPPING) -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+@contextmanager
+def places_in_hints() -> Iterator[None]:
+    """Around a command whose errors name other commands of its own: those get --store and --data-dir as typed here."""
+    try:
+        yield
+    except RadvlmError as error:
+        error.hint = None if error.hint is None else with_places(error.hint)
+        raise
+
+
+def with_places(text: str) -> str:
+    """`text` with the store that this command line names put into the `radvlm train --...` that it tells to type."""
+    words, places = sys.argv[1:], []
+    for word, following in zip(words, [*words[1:], ""], strict=True):
+        name, equals, value = word.partition("=")
+        if name in ("--store", "--data-dir"):
+            places += [name, value if equals else following]
+    return re.sub(r"\bradvlm train(?= --)", lambda _: shlex.join(["radvlm", "train", *places]), text)
 
 
 def resume_command() -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from radvlm_cli.commands import options
 from radvlm_cli.commands import train_options as given_as
 from radvlm_cli.commands.output import print_json, print_table, say
-from radvlm_cli.commands.running import stage_run, unrecorded
+from radvlm_cli.commands.running import places_in_hints, stage_run, unrecorded, with_places
 from radvlm_cli.config import Settings, load_settings
 from radvlm_cli.errors import ConfigError
 
@@ -78,21 +78,26 @@ def train(
       radvlm train --gpus 4 --resume
     """
     given = dict(locals())
-    where = load_settings(data_dir=data_dir, store=store)
-    if list_runs or stop is not None or follow is not None:
+    with places_in_hints():
+        _chosen(load_settings(data_dir=data_dir, store=store), given)
+
+
+def _chosen(where: Settings, given: dict[str, Any]) -> None:
+    """Do what the options choose: look at runs, plan one, try it, or train."""
+    if given["list_runs"] or given["stop"] is not None or given["follow"] is not None:
         _look(where, given)
         return
-    if run is not None and not resume:
-        raise ConfigError("--run goes with --resume.", f"radvlm train --resume --run {run}")
+    if given["run"] is not None and not given["resume"]:
+        raise ConfigError("--run goes with --resume.", f"radvlm train --resume --run {given['run']}")
 
     from radvlm_cli.stages.training_request import Asked, make_request
 
     own = {name: given[name] for name in Asked._fields if name in given}
     request = make_request(where.store, Asked(**own, overrides=given_as.overrides(given)), say=say)
-    if dry_run:
-        _dry_run(request, as_json)
-    elif preflight:
-        _preflight(request, as_json)
+    if given["dry_run"]:
+        _dry_run(request, given["as_json"])
+    elif given["preflight"]:
+        _preflight(request, given["as_json"])
     else:
         _train(where, request, given)
 
@@ -124,7 +129,7 @@ def _print(done: Trained, as_json: bool) -> None:
     if as_json:
         print_json(done.row())
     elif done.job_id is not None:
-        say(f"Run {done.run_id} waits in SLURM as job {done.job_id}: radvlm train --follow {done.run_id}")
+        say(with_places(f"Run {done.run_id} waits in SLURM as job {done.job_id}: radvlm train --follow {done.run_id}"))
         print(done.job_id)
     else:
         loss = "" if done.loss is None else f", loss {done.loss:.4f}"
@@ -164,7 +169,7 @@ def _preflight(request: Request, as_json: bool) -> None:
 def _look(where: Settings, given: dict[str, Any]) -> None:
     """--list, --stop and --follow."""
     from radvlm_cli.stages.train import follow
-    from radvlm_cli.stages.training_runs import arguments_of_run, list_runs, stop_run
+    from radvlm_cli.stages.training_runs import arguments_of_run, followed_run, list_runs, stop_run
     from radvlm_cli.store.engine import open_store
 
     run_id, network = given["follow"], given["allow_network_store"]
@@ -175,9 +180,10 @@ def _look(where: Settings, given: dict[str, Any]) -> None:
             return
         if given["stop"] is not None:
             row = stop_run(store, given["stop"])
-            say(f"Run {row.run_id} saves a checkpoint and ends. Go on: radvlm train --resume --run {row.run_id}")
+            resume = with_places(f"radvlm train --resume --run {row.run_id}")
+            say(f"Run {row.run_id} saves a checkpoint and ends. Go on: {resume}")
             return
-        arguments = arguments_of_run(store, run_id)
+        arguments = arguments_of_run(store, followed_run(store, run_id).run_id)
     with stage_run(
         *("train", arguments, where),
         resume=True,

@@ -27,9 +27,11 @@ _HOSTS: dict[str, str] = {
     "addendum": "test_in_mimic_train",
     "test_phrase": "train_in_mimic_test",
     "several_phrases": "bbox_name_false",
+    "validation_phrase": "validation",
 }
 """Which MIMIC-CXR case also shows which case of the scene graphs."""
-_OWN_SPLIT: dict[str, _Split] = {"to_avoid": "avoid", "test_in_mimic_train": "test"}
+_OWN_SPLIT: dict[str, _Split] = {"to_avoid": "avoid", "test_in_mimic_train": "test", "validation": "valid"}
+"""So no table of a split is empty, however few ordinary patients there are."""
 _FRAME = 224
 _CONCEPTS = ("C0024109", "C0817096")
 

@@ -26,7 +26,7 @@ PATIENTS = 30
 """Ordinary patients per source, beside those that show the edge cases."""
 MANIFEST = "manifest.json"
 _MARK = "PHANTOM.json"
-_FORMAT = 2
+_FORMAT = 3
 
 Arrangement = Literal["official", "published"]
 """Folders and file names as the datasets are downloaded, or as the published RadVLM README wants them."""

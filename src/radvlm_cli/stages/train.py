@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from radvlm_cli.errors import Interrupted, TrainingError
+from radvlm_cli.errors import Interrupted, StoreError, TrainingError
 from radvlm_cli.stages.training_request import Request
 from radvlm_cli.store.runs import Run
 from radvlm_cli.store.spool import Tail, take_in
@@ -21,12 +21,13 @@ from radvlm_cli.store.training import (
     keep_job,
     keep_training,
     last_event,
+    left_out,
     reconcile_checkpoints,
     training_row,
 )
 from radvlm_cli.training import slurm
 from radvlm_cli.training.launch import Launched, command
-from radvlm_cli.training.manifest import SPOOL, make_manifest, write_manifest
+from radvlm_cli.training.manifest import LOG, SPOOL, STOP_FILE, make_manifest, write_manifest
 from radvlm_cli.training.progress import Ended, Watch
 
 _LOOK_EVERY_S = 1.0
@@ -64,7 +65,7 @@ def train(run: Run, request: Request) -> Trained:
     for number, host in enumerate(ranks.hosts):
         if number != node:
             run.progress.note(f"On {host} run:  {shlex.join(command(folder, ranks, node=number, run_id=run.id))}")
-    run.progress.start("starting the training program")
+    run.progress.start(f"starting the training program, which prints into {folder / LOG}")
     launched = Launched(folder, command(folder, ranks, node=node, run_id=run.id), on_cpu=ranks.gpus == 0)
     try:
         _watch(run, folder, launched, tail, watch)
@@ -129,6 +130,8 @@ def prepare_folder(run: Run, request: Request) -> Path:
     rows = list(run.store.rows("SELECT folder FROM training WHERE run_id = ?", (run.id,)))
     folder = Path(rows[0][0]) if rows else _new_folder(request.output, run.id)
     folder.mkdir(parents=True, exist_ok=True)
+    # Of an earlier start that ended before it saw the file: this one is not to stop at its first step.
+    (folder / STOP_FILE).unlink(missing_ok=True)
     settings, data = request.settings, request.settings["data"]
     manifest = make_manifest(settings, run_id=run.id, folder=folder, allow_changed=request.allow_changed)
     write_manifest(folder, manifest)
@@ -151,11 +154,22 @@ def _new_folder(output: Path, run_id: int) -> Path:
 
 
 def _watch(run: Run, folder: Path, launched: Launched, tail: Tail, watch: Watch) -> None:
-    """Take in events about once a second until the program is over; pass on the first request to stop."""
-    asked = False
+    """Take in events about once a second until the program is over; pass on the first request to stop.
+
+    A store that cannot be written for a while (locked, or its disk full) stops no training: all is in the spool.
+    """
+    asked = warned = False
     while True:
         over = launched.ended  # looked at before reading: what it wrote last is taken in
-        _take(run, folder, tail, watch)
+        try:
+            _take(run, folder, tail, watch)
+            warned = False
+        except StoreError as error:
+            if over:
+                raise StoreError(error.message, f"Mend that, then: {resume_words(run.id)}") from error
+            if not warned:
+                run.progress.warn(f"{error.message} Training goes on; what it tells waits in {folder / SPOOL}.")
+            warned = True
         if over:
             return
         if run.stop.requested and not asked:
@@ -172,7 +186,7 @@ def _take(run: Run, folder: Path, tail: Tail | None, watch: Watch) -> None:
     take_in(run.store, run.id, folder)
     before = watch.checkpoints
     for file, kind, body in tail.new() if tail is not None else ():
-        if file == SPOOL or kind == "dropped":
+        if file == SPOOL:
             watch.take(kind, body)
         elif kind == "ended" and watch.ended is None:
             watch.take(kind, body)  # rank 0 may be waiting for the rank that failed, and be killed
@@ -199,12 +213,26 @@ def _raise_failure(run: Run, launched: Launched, ended: Ended | None) -> None:
 def _outcome(run: Run, folder: Path, watch: Watch) -> Trained:
     """What the program made; Interrupted where it was stopped."""
     assert watch.ended is not None, "the caller has looked"
-    run.tally("training", {"checkpoints": watch.checkpoints, "pairs dropped": watch.dropped, "steps": watch.step})
+    _tell_counts(run, watch)
     if watch.ended.status == "stopped":
         saved = reconcile_checkpoints(run.store, run.id, folder)
         where = f"; it goes on from {saved[-1].name}" if saved else ""
         raise Interrupted(f"Run {run.id} stopped: {watch.ended.message}{where}.", resume_words(run.id))
     return _state(run, folder)
+
+
+def _tell_counts(run: Run, watch: Watch) -> None:
+    """Say, and keep, what was left out or kept as text since the run began: nothing is passed over in silence."""
+    dropped = left_out(run.store, run.id)
+    literals = int((last_event(run.store, run.id, ("step",)) or {}).get("literals") or 0)
+    for reason, count in dropped.items():
+        run.progress.note(f"{count:,} pairs left out: {reason}" if count != 1 else f"1 pair left out: {reason}")
+    if literals:
+        run.progress.note(
+            f"{literals:,} times a text held what reads like a special token (<image>, <|im_end|>); it was kept as text"
+        )
+    counts = {"checkpoints": watch.checkpoints, "steps": watch.step}
+    run.tally("training", {**counts, "pairs dropped": sum(dropped.values()), "special tokens in texts": literals})
 
 
 def resume_words(run_id: int) -> str:

@@ -84,7 +84,9 @@ def find_table(dataset: Path) -> Path:
                 f"{dataset} holds several datasets: {', '.join(path.name for path in found)}.", f"--dataset {found[0]}"
             )
         if not found:
-            raise DataError(f"{dataset} holds no built dataset (no .parquet file).", build)
+            inside = sorted(dataset.glob("*/*.parquet"))
+            hint = f"--dataset {shlex.quote(str(inside[0].parent))}" if inside else build
+            raise DataError(f"{dataset} holds no built dataset (no .parquet file).", hint)
         return found[0].absolute()
     beside = dataset.with_suffix(".parquet")
     if not beside.is_file():

@@ -25,7 +25,7 @@ _PLACES = ("data.table", "data.image_root", "data.held_out.table", "data.held_ou
 """What may move; that it is still the same, the program sees by hashes."""
 _CHANGES = {
     "data": ("data.sha256", "data.pairs"),
-    "global_batch": ("optimization.global_batch", "optimization.micro_batch"),
+    "global_batch": ("optimization.global_batch",),
 }
 
 

@@ -23,14 +23,39 @@ def choose_run(store: Store, run_id: int | None, progress: Progress) -> Training
         row = training_row(store, run_id)
         if not row.unfinished:
             raise ConfigError(f"Run {run_id} is {row.status}: there is nothing to resume.", "radvlm train --list")
+        if (state := _state_in_slurm(row)) is not None:
+            # Two trainers would write into one folder, on nodes whose file system may know no locks.
+            raise ConfigError(
+                f"Run {run_id} is in the hands of SLURM: job {row.job_id} is {state.lower()}.",
+                f"radvlm train --follow {run_id}; or first: radvlm train --stop {run_id}, or scancel {row.job_id}",
+            )
         return row
     waiting = [row for row in training_rows(store) if row.unfinished and row.status != "running"]
+    waiting = [row for row in waiting if _state_in_slurm(row) is None]
     if not waiting:
         raise ConfigError("There is no training run to resume.", "radvlm train --list")
     if len(waiting) > 1:
         others = ", ".join(str(row.run_id) for row in waiting[:-1])
         progress.note(f"Going on with run {waiting[-1].run_id}; --run chooses another that did not finish: {others}.")
     return waiting[-1]
+
+
+def followed_run(store: Store, run_id: int) -> TrainingRow:
+    """The run to follow; ConfigError where it never was SLURM's, so that nobody waits for what will not come."""
+    mark_dead_runs(store)
+    row = training_row(store, run_id)
+    if row.job_id is None:
+        hint = f"radvlm train --resume --run {run_id}" if row.status in ("interrupted", "failed") else None
+        raise ConfigError(
+            f"Run {run_id} is not trained by SLURM, and is {row.status}.",
+            hint or "radvlm train --list shows where it is",
+        )
+    return row
+
+
+def _state_in_slurm(row: TrainingRow) -> str | None:
+    """The state of the job that has an unfinished run and waits or runs."""
+    return job_state(row.job_id) if row.job_id is not None and row.unfinished else None
 
 
 def arguments_of_run(store: Store, run_id: int) -> dict[str, Any]:
@@ -75,9 +100,10 @@ def stop_run(store: Store, which: str) -> TrainingRow:
     """Ask a run, by number or folder, to save a checkpoint and end; ConfigError where it is not at work."""
     mark_dead_runs(store)
     row = _find(store, which)
-    at_work = row.status == "running" or (row.job_id is not None and row.unfinished and job_state(row.job_id))
+    at_work = row.status == "running" or _state_in_slurm(row) is not None
     if not at_work:
-        raise ConfigError(f"Run {row.run_id} is not at work: it is {row.status}.", "radvlm train --list")
+        go_on = f"radvlm train --resume --run {row.run_id}" if row.unfinished else "radvlm train --list"
+        raise ConfigError(f"Run {row.run_id} is not at work: it is {row.status}.", go_on)
     (row.folder / STOP_FILE).touch()
     return row
 

@@ -76,13 +76,13 @@ def open_run(
         mark_dead_runs(store, locked=None if side_by_side else command)
         chosen = (run_id or last_unfinished(store, command)) if resume else None
         if side_by_side and chosen is not None:
-            locks.enter_context(stage_lock(store.path, f"{command}-{chosen}"))
+            locks.enter_context(stage_lock(store.path, command, chosen))
         if chosen is not None:
             _resume(store, command, chosen, options, may_change)
         else:
             chosen = _insert(store, command, options)
             if side_by_side:
-                locks.enter_context(stage_lock(store.path, f"{command}-{chosen}"))
+                locks.enter_context(stage_lock(store.path, command, chosen))
         run = Run(store, chosen, progress or Silent(), stop or StopSignal())
         with _recorded(run):
             yield run

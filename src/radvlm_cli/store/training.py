@@ -125,6 +125,12 @@ def _on_disk(folder: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
             yield path, body
 
 
+def left_out(store: Store, run_id: int) -> dict[str, int]:
+    """How many pairs a run has left out, by reason, since it began."""
+    found = store.rows("SELECT reason, count(*) FROM dropped_pair WHERE run_id = ? GROUP BY 1 ORDER BY 1", (run_id,))
+    return {str(reason): int(count) for reason, count in found}
+
+
 def last_event(store: Store, run_id: int, kinds: Iterable[str]) -> dict[str, Any] | None:
     """The body of the newest event of one of `kinds` that rank 0 wrote, with its `kind`."""
     newest: tuple[int, str, str] | None = None

@@ -20,6 +20,8 @@ _OVERHEAD_GIB = 3.0
 """CUDA context, NCCL buffers, cuBLAS workspace."""
 _LIVE = 1_000_000_000
 """Weights that ZeRO-3 holds gathered at once (stage3_max_live_parameters)."""
+_SUB_GROUP = 1_000_000_000
+"""Weights that ZeRO-3's optimizer updates at once (sub_group_size)."""
 _INSIDE = 34
 """Bytes that one decoder layer keeps per token and unit of width, 16 bit, no stored attention scores
 (Korthikanti et al. 2022, section 4.1)."""
@@ -47,13 +49,15 @@ class Memory(NamedTuple):
     """Weights, gradients, optimizer."""
     activations: float
     """Of the longest sample."""
+    update: float
+    """While the optimizer steps, when no activation is left: ZeRO's flat copy of this rank's gradients."""
     host: float
     """GiB of the node's main memory, with offload."""
 
     @property
     def gpu(self) -> float:
         """What one GPU needs."""
-        return self.states + self.activations + _OVERHEAD_GIB
+        return self.states + max(self.activations, self.update) + _OVERHEAD_GIB
 
 
 def parameters(config: Mapping[str, Any]) -> Parameters:
@@ -97,28 +101,31 @@ def memory(
     """Memory per GPU for the strategy, with the longest sample in every micro-batch."""
     count = parameters(config)
     moving = trainable(count, config, settings)
-    states, host = _states(settings, count.total, moving, world)
+    states, update, host = _states(settings, count.total, moving, world)
     activations = _activations(config, settings, longest, most_tiles)
-    return Memory(states / _GIB, activations / _GIB, host / _GIB)
+    return Memory(states / _GIB, activations / _GIB, update / _GIB, host / _GIB)
 
 
-def _states(settings: Mapping[str, Any], total: int, moving: int, world: int) -> tuple[float, float]:
-    """Bytes on the GPU and, per rank, in main memory. Mixed precision: 2 bytes a weight, 2 its gradient, 12 AdamW with
-    its float32 copy (Rajbhandari et al. 2020)."""
+def _states(settings: Mapping[str, Any], total: int, moving: int, world: int) -> tuple[float, float, float]:
+    """Bytes on the GPU, more of them while the optimizer steps, and bytes per rank in main memory.
+
+    Mixed precision: 2 bytes a weight, 12 AdamW with its float32 copy (Rajbhandari et al. 2020), and 4 its gradient,
+    which deepspeed/*.json have added up in float32 (DeepSpeed 0.19: 18 measured for one rank, 22 in the step).
+    """
     strategy = settings["parallel"].get("strategy", "zero2")
     adapter = settings.get("adapter")
     still = total - moving
     frozen = still * (0.55 if adapter and adapter.get("kind") == "qlora" else 2)
     if strategy == "ddp":
-        # Full precision weights, gradients and both moments, and the buckets that gradients are sent in.
-        return frozen + moving * 16, 0.0
+        # Full precision weights, gradients and both moments; of several ranks, the buckets that gradients are sent in.
+        return frozen + moving * (16 if world == 1 else 20), 0.0, 0.0
     if strategy == "zero2":
-        return frozen + moving * (2 + 14 / world), 0.0
+        return frozen + moving * (2 + 16 / world), moving * 4 / world, 0.0
     live = 2 * min(total, _LIVE)
     if strategy == "zero3":
-        return (still * 2 + moving * 16) / world + live, 0.0
-    # What is live as weights is live as gradients on the way back.
-    return 2 * live, (still * 2 + moving * 16) / world
+        return (still * 2 + moving * 18) / world + live, min(moving / world, _SUB_GROUP) * 4, 0.0
+    # What is live as weights is live as gradients on the way back. The optimizer has a second buffer of gradients.
+    return 2 * live, 0.0, (still * 2 + moving * 22) / world
 
 
 def _activations(config: Mapping[str, Any], settings: Mapping[str, Any], longest: int, most_tiles: int) -> float:
@@ -164,9 +171,14 @@ def hours(flops: float, gpus: int, mfu: float, peak: float = H100_FLOPS) -> floa
 
 
 def checkpoint_bytes(config: Mapping[str, Any], settings: Mapping[str, Any]) -> float:
-    """Size of one checkpoint: optimizer and its float32 copy, the trainable weights, and the model as it is loaded."""
+    """Size of one checkpoint: what trains and AdamW's moments in float32, and the model as ZeRO-2 has it beside them.
+
+    Weights that an adapter leaves alone are not in it; other frozen ones are.
+    """
     count = parameters(config)
     moving = trainable(count, config, settings)
-    if settings["parallel"].get("strategy", "zero2") == "ddp":
-        return moving * 12.0
-    return moving * 16.0
+    still = 0 if settings.get("adapter") else count.total - moving
+    strategy = settings["parallel"].get("strategy", "zero2")
+    if strategy == "ddp":
+        return moving * 12.0 + still * 4.0
+    return moving * (14.0 if strategy == "zero2" else 12.0) + still * 2.0

@@ -138,7 +138,6 @@ class Launched(Started):
 
     def __init__(self, folder: Path, words: Sequence[str], *, on_cpu: bool) -> None:
         """Start it; what it prints goes to RUN/log.txt."""
-        (folder / STOP_FILE).unlink(missing_ok=True)
         self.folder = folder
         super().__init__(words, folder / LOG, on_cpu=on_cpu)
 

@@ -18,9 +18,9 @@ LOG = "log.txt"
 
 CHANGEABLE = (
     *("data.workers", "checkpoints.every_steps", "checkpoints.every_minutes", "checkpoints.keep"),
-    *("evaluation.every_steps", "stop.margin_s", "report_to"),
+    *("evaluation.every_steps", "stop.margin_s", "report_to", "optimization.micro_batch"),
 )
-"""Settings that decide nothing of the result."""
+"""Settings that decide nothing of the result; how a global batch is cut changes only how its sum is rounded."""
 
 
 class Places(NamedTuple):
@@ -83,7 +83,10 @@ def read_manifest(folder: Path) -> Values:
     try:
         manifest: Values = json.loads((folder / FILE).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise DataError(f"The manifest {folder / FILE} cannot be read: {error}") from error
+        raise DataError(
+            f"The manifest {folder / FILE} cannot be read: {error}",
+            "Put the run's folder back to where it was, or start a new run.",
+        ) from error
     return manifest
 
 

@@ -35,16 +35,14 @@ class Watch:
         self.ended: Ended | None = None
         self.checkpoints = 0
         """How many were saved while watching."""
-        self.dropped = 0
-        """Pairs left out while watching."""
         self._step_s: float | None = None
         self._kinds: dict[str, Callable[[Event], None]] = {
             "started": self._started,
             "step": self._stepped,
             "evaluation": self._evaluated,
             "checkpoint": self._saved,
-            "dropped": self._drop,
             "stopping": self._stopping,
+            "note": self._note,
             "ended": self._end,
         }
 
@@ -92,13 +90,13 @@ class Watch:
     def _saved(self, event: Event) -> None:
         self.checkpoints += 1
         took = f", {event['seconds']:.0f} s" if event.get("seconds") is not None else ""
-        self._progress.note(f"step {event['step']:,}: checkpoint, {event.get('bytes', 0) / 1e9:.2f} GB{took}")
-
-    def _drop(self, _event: Event) -> None:
-        self.dropped += 1
+        self._progress.note(f"step {event['step']:,}: checkpoint, {file_size(event.get('bytes', 0))}{took}")
 
     def _stopping(self, event: Event) -> None:
         self._progress.note(f"Stopping: {event.get('reason')}")
+
+    def _note(self, event: Event) -> None:
+        self._progress.note(str(event.get("message") or ""))
 
     def _end(self, event: Event) -> None:
         self.ended = Ended(
@@ -114,6 +112,11 @@ def duration(seconds: float) -> str:
     if hours:
         return f"{hours} h {minutes % 60:02} min"
     return f"{minutes} min" if minutes else f"{int(seconds)} s"
+
+
+def file_size(size: float) -> str:
+    """Bytes as people say them: 112.42 GB, 2.8 MB."""
+    return f"{size / 1e9:.2f} GB" if size >= 1e9 else f"{size / 1e6:.1f} MB"
 
 
 def large(number: float) -> str:

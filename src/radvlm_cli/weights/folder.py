@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import glob
 import os
@@ -37,9 +38,10 @@ def whole_folder(target: Path, *, replace: bool) -> Iterator[Path]:
                 shutil.rmtree(staging, ignore_errors=True)
                 raise
     except OSError as error:
+        closed = error.errno in (errno.EACCES, errno.EPERM, errno.EROFS)
         raise DataError(
             f"Cannot write {target}: {error.strerror or error}",
-            "Free some space or mend the permissions, then run the same command again",
+            "--output FOLDER, where you may write" if closed else "Free some space, then run the same command again",
         ) from error
 
 
@@ -65,6 +67,9 @@ def _alone(target: Path) -> Iterator[None]:
     with path.open("a") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            # The holder before removes the file as it ends: one that was opened before that locks nothing.
+            if not path.exists() or not os.path.samestat(os.fstat(lock.fileno()), path.stat()):
+                raise BlockingIOError
         except BlockingIOError:
             raise DataError(f"Another process is making {target}.", "Wait for it, or give another --output") from None
         try:

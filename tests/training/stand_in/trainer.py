@@ -1,7 +1,8 @@
 """The training program without a model: the real manifest, spool, lock, stops and checkpoints around a loss of 1/step.
 
 How it misbehaves is told by files in the run's parent folder: `step_s` (seconds per step), `fail` (an error to report),
-`crash` (exit without a word at that step), `stop_at_once` (a reason to stop before the first step).
+`crash` (exit without a word at that step), `stop_at_once` (a reason to stop before the first step), `marked` (so
+many look-alikes of special tokens a step, with a pair that is left out).
 """
 
 import os
@@ -75,6 +76,9 @@ def train(manifest: Manifest, spool: SpoolWriter, world: int) -> str | None:
                 os._exit(7)
             rates = {"language": 1e-5, "vision": 2e-6}
             read = {"step_s": 0.1, "tokens_per_s": 5.0, "samples_per_s": 2.0, "memory_gib": 3.5, "data_wait_s": 0.0}
+            if marked := int(told(manifest, "marked") or 0):
+                spool.append("dropped", pair_id=f"pair-{step % 2}", reason="the image file is missing")
+            read["literals"] = marked * step
             spool.append("step", step=step, loss=1 / step, learning_rates=rates, mfu=None, at=now(), **read)
             reason = watch.requested(step)
             if reason is not None or step == steps or step % every == 0:
