@@ -15,7 +15,7 @@ from radvlm_cli.files import atomic_write
 
 _EXPECTED_FAILURES = 4
 """Exit code of a stage that finished with failed items: the phantom world holds damaged files on purpose."""
-_STEPS = "1200"
+STEPS = "1200"
 """Of training: two minutes on two cores, after which reports read like reports and boxes are often in their places."""
 SCRIPTED = "scripted"
 """A model that says the same to everyone: what the trained one is compared with."""
@@ -53,7 +53,7 @@ def train_tiny(keep: Path, world: Path) -> Path | None:
         write_tiny_model(model, dataset_texts(datasets / "train" / "train.parquet"))
     where = ["--dataset", str(datasets / "short"), "--held-out", str(datasets / "test"), "--model", str(model)]
     resume = ["--resume"] if _last_training(store, "status IN ('interrupted', 'failed')") else []
-    pace = ["--processes", "2", "--recipe", "tiny", "--max-steps", _STEPS, "--output", str(keep / "runs")]
+    pace = ["--processes", "2", "--recipe", "tiny", "--max-steps", STEPS, "--output", str(keep / "runs")]
     _radvlm("train", "--gpus", "0", *pace, *where, "--store", str(store), *resume)
     run = _last_training(store, "status = 'done'")
     assert run is not None, "training ended well"
