@@ -86,6 +86,7 @@ def test_the_list_names_models_and_evaluations(said: Said) -> None:
     assert "hf download" in said("--list")
 
 
+@pytest.mark.slow
 def test_answers_are_scored_anew_without_being_asked_again(bench: Bench, said: Said) -> None:
     told = said.json("--model", "scripted", "--task", "report")
     before = rows(bench, "SELECT * FROM prediction")
@@ -95,6 +96,7 @@ def test_answers_are_scored_anew_without_being_asked_again(bench: Bench, said: S
     assert rows(bench, "SELECT command FROM run ORDER BY id DESC LIMIT 1") == [("rescore",)]
 
 
+@pytest.mark.slow
 def test_a_served_model_is_asked_by_workers_at_its_url(bench: Bench, said: Said) -> None:
     with FakeOpenAI(answer=lambda _body: "The lungs are clear.") as server:
         options = ("--model", "endpoint:test-model", "--base-url", f"{server.url}/v1", "--task", "report")
@@ -174,6 +176,7 @@ def test_a_slurm_job_answers_and_is_followed_to_the_scores(
     assert rows(bench, "SELECT count(DISTINCT worker) FROM prediction") == [(2,)]
 
 
+@pytest.mark.slow
 def test_an_evaluation_that_a_slurm_job_works_on_is_left_to_it(bench: Bench, said: Said, cluster: Path) -> None:
     options = ("--model", script(bench, delay=20), "--task", "report", "--batch", "1")
     job = said(*options, "--slurm", "--processes", "1").strip()

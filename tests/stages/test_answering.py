@@ -209,3 +209,9 @@ def test_workers_on_the_cpu_share_the_cores_and_none_reaches_the_network(monkeyp
     monkeypatch.setattr("os.cpu_count", lambda: 12)
     found = environment_of(0, gpus=0, per_node=5)
     assert (found["OMP_NUM_THREADS"], found["HF_HUB_OFFLINE"]) == ("2", "1")
+
+
+def test_a_refusal_is_an_answer_and_ends_a_conversation(tmp_path: Path) -> None:
+    model = Model(lambda request: Reply("", error="stopped by a content filter", refused=True))
+    answers = work(tmp_path, model, [ask(0, "A?"), ask(1, "A?", "B?")])
+    assert [each["status"] for each in answers] == ["refused", "refused"]

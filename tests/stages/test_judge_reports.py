@@ -20,6 +20,12 @@ from tests.stages.evaluating import Bench, make_bench, rows, run_eval, script
 LOADING = {"weights": [], "device": "cpu", "dtype": "auto", "attention": None, "protocol": "default", "options": {}}
 
 
+@pytest.fixture(autouse=True)
+def unscored(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Scores have tests of their own."""
+    monkeypatch.setattr("radvlm_cli.stages.scoring.score", lambda _run, _evaluation: [])
+
+
 @pytest.fixture(scope="module")
 def pristine(tmp_path_factory: pytest.TempPathFactory) -> Bench:
     bench = make_bench(tmp_path_factory.mktemp("pristine"))
@@ -80,6 +86,7 @@ def test_a_second_time_only_what_failed_is_judged(bench: Bench) -> None:
     assert not (bench.folder / "judging" / str(rows(bench, "SELECT max(id) FROM run")[0][0]) / "asks.jsonl").exists()
 
 
+@pytest.mark.slow
 def test_a_report_that_was_answered_since_is_judged_then(bench: Bench) -> None:
     model = script(bench, fail=["reports-i1"])
     done = run_eval(bench, model=model, task=["report"])
@@ -91,11 +98,13 @@ def test_a_report_that_was_answered_since_is_judged_then(bench: Bench) -> None:
     assert judgements(bench) == {}
 
 
+@pytest.mark.slow
 def test_a_report_on_which_judges_die_is_an_error(bench: Bench) -> None:
     assert judged(bench, processes=1, die_at="reports-i2") == {"ok": 2, "empty": 2, "error": 1}
     assert judgements(bench)["reports-i2"] == ("error", "2 workers died while they answered it")
 
 
+@pytest.mark.slow
 def test_a_run_without_reports_has_none_to_judge(bench: Bench) -> None:
     done = run_eval(bench, task=["classification"])
     with open_store(bench.path) as store, pytest.raises(ConfigError, match="no reports to judge"):

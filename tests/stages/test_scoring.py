@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from radvlm_cli.errors import DataError
 from radvlm_cli.metrics.radgraph import text_key
 from radvlm_cli.stages.evaluate import Evaluated, rescore
 from radvlm_cli.stages.metric_choice import MetricChoice
@@ -216,3 +217,24 @@ def test_graphs_of_reports_come_from_a_file_and_are_kept(bench: Bench, tmp_path:
             found = {row["metric"]: row["value"] for row in score(run, evaluation, choice) if not row["part"]}
         # One entity each, the same; refused, empty and failed answers have none.
         assert found["radgraph_simple"] == pytest.approx(2 / 5)
+
+
+def test_replies_to_crimsons_prompt_come_from_a_file(bench: Bench, tmp_path: Path) -> None:
+    evaluation = number_of(bench, "reports")
+    finding = {"finding": "x", "clinical_significance": "urgent"}
+    document = {
+        "reference_findings": [{"id": "R0", **finding}],
+        "predicted_findings": [{"id": "P0", **finding}],
+        "matched_findings": [{"ref_id": "R0", "pred_id": "P0"}],
+        "errors": {"false_findings": [], "missing_findings": [], "attribute_errors": []},
+    }
+    file = tmp_path / "replies.json"
+    file.write_text(json.dumps({"reports-i0": json.dumps(document), "reports-i3": "?", "elsewhere": "?"}))
+    with open_store(bench.path) as store, open_run(store, "rescore", {}) as run:
+        rows_ = score(run, evaluation, MetricChoice(crimson_replies=file))
+        file.write_text('{"elsewhere": "?"}')
+        with pytest.raises(DataError, match="none of the samples"):
+            score(run, evaluation, MetricChoice(crimson_replies=file))
+    found = {row["metric"]: row["value"] for row in rows_ if not row["part"]}
+    assert found["crimson"] == pytest.approx(1)
+    assert found["crimson_coverage"] == pytest.approx(1 / 5)

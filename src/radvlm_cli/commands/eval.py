@@ -57,6 +57,7 @@ def eval_(
     bertscore_distilroberta: given_as.DistilRoberta = None,
     radgraph_annotations: given_as.RadGraphAnnotations = None,
     radgraph_python: given_as.RadGraphPython = None,
+    crimson_replies: given_as.CrimsonReplies = None,
     meteor: given_as.Meteor = False,
     compat: given_as.Compat = None,
     uncertain: given_as.UncertainAs = given_as.UncertainName.positive,
@@ -109,6 +110,7 @@ def eval_(
     from radvlm_cli.stages.evaluation_request import Asked, make_request
 
     own = {name: _plain(given[name]) for name in Asked._fields}
+    own["zero_retention"] = zero_retention_confirmed(given["zero_retention"]) or None
     request = make_request(where.store, Asked(**own), say=say)
     if dry_run:
         _dry_run(where, request, given)
@@ -122,7 +124,7 @@ def _plain(value: Any) -> Any:
 
 def _evaluate(where: Settings, request: Request, given: dict[str, Any]) -> None:
     from radvlm_cli.stages.evaluate import evaluate, submit
-    from radvlm_cli.stages.evaluation_request import MACHINES
+    from radvlm_cli.stages.evaluation_request import MAY_CHANGE
 
     stage = evaluate if request.profile is None else submit
     with stage_run(
@@ -134,7 +136,7 @@ def _evaluate(where: Settings, request: Request, given: dict[str, Any]) -> None:
         stopping=_STOPPING,
         side_by_side=True,
         run_id=request.run_id,
-        may_change=MACHINES,
+        may_change=MAY_CHANGE,
     ) as run:
         metrics = _metrics(given)
         done = stage(run, request, data_dir=where.data(), derived_dir=where.derived(), metrics=metrics)

@@ -130,6 +130,10 @@ RadGraphAnnotations = Annotated[
 RadGraphPython = Annotated[
     Path | None, _option("--radgraph-python", help="A python that has the radgraph package.", panel=METRICS)
 ]
+CrimsonReplies = Annotated[
+    Path | None,
+    _option("--crimson-replies", help="JSON file of a judge's answers to CRIMSON's prompt, by sample.", panel=METRICS),
+]
 Meteor = Annotated[bool, _option("--meteor", help="METEOR 1.5 too, which starts Java.", panel=METRICS)]
 Compat = Annotated[
     CompatName | None,
@@ -163,7 +167,7 @@ MaxCost = Annotated[
 Price = Annotated[str | None, _option("--price", help="IN,CACHED,OUT dollars per million tokens.", panel=JUDGE)]
 ZeroRetention = Annotated[
     bool,
-    _option("--confirm-zero-retention", help="The judge's provider keeps nothing, by agreement.", panel=JUDGE),
+    _option("--confirm-zero-retention", help="The endpoint, or the judge's provider, keeps nothing, by agreement."),
 ]
 RetryFailed = Annotated[bool, _option("--retry-failed", help="Ask the judge anew where it failed.", panel=JUDGE)]
 Follow = Annotated[int | None, _option("--follow", help="RUN: take in what its SLURM job brings.", panel=RUNS)]

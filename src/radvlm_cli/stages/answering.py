@@ -163,6 +163,8 @@ class Worker:
 
 def status_of(replies: Sequence[Reply]) -> str:
     """How an answer, of one or several rounds, came out: the worst of its rounds; empty if all are."""
+    if any(reply.refused for reply in replies):
+        return "refused"  # whoever asked again would be refused again
     if any(reply.error is not None for reply in replies):
         return "error"
     if any(reply.truncated for reply in replies):

@@ -20,6 +20,7 @@ from radvlm_cli.stages.answering_passes import Answering
 from radvlm_cli.stages.answering_watch import Watch
 from radvlm_cli.stages.answering_work import Predicting
 from radvlm_cli.stages.evaluated_models import weights_words
+from radvlm_cli.stages.evaluation_consent import require_consent_to_ask
 from radvlm_cli.stages.evaluation_plan import Planned, plan
 from radvlm_cli.stages.evaluation_request import Request
 from radvlm_cli.stages.evaluation_runs import evaluation_line
@@ -150,7 +151,9 @@ def finish(run: Run, folder: Path, evaluations: Sequence[EvaluationRow], metrics
         if mark_complete(run, evaluation):
             scores += scoring.score(run, evaluation.id, metrics)
         line = evaluation_line(run.store, evaluation.id)
-        statuses = {name: line[name] for name in ("samples", "answered", "ok", "empty", "truncated", "error")}
+        statuses = {
+            name: line[name] for name in ("samples", "answered", "ok", "empty", "truncated", "refused", "error")
+        }
         run.tally(str(line["test set"]), statuses)
         run.failed_items += int(line["error"])
         lines.append(line)
@@ -158,7 +161,8 @@ def finish(run: Run, folder: Path, evaluations: Sequence[EvaluationRow], metrics
 
 
 def _begin(run: Run, request: Request, planned: Sequence[Planned]) -> tuple[Path, list[_Begun]]:
-    """Folder and rows; written before anything is asked."""
+    """Folder and rows; written before anything is asked. ConfigError where the samples may not be sent to the model."""
+    require_consent_to_ask(request, [each.frozen.source for each in planned])
     folder = _folder(run, request)
     begun = []
     for each in planned:

@@ -29,9 +29,10 @@ Values = dict[str, Any]
 DTYPES = ("auto", "float32", "bfloat16", "float16")
 MACHINES = ("gpus", "processes", "nodes", "hosts", "slurm")
 """What decides no answer: a resumed run may have others."""
+MAY_CHANGE = (*MACHINES, "zero_retention")
 _KEPT = (
     *("model", "task", "weights", "dataset", "batch", "dtype", "attn", "protocol", "base_url", "limit", "seed"),
-    *("max_new_tokens", "set", *MACHINES),
+    *("max_new_tokens", "set", "zero_retention", *MACHINES),
 )
 
 
@@ -53,6 +54,8 @@ class Asked(NamedTuple):
     seed: int | None = None
     max_new_tokens: int | None = None
     set: list[str] | None = None
+    zero_retention: bool | None = None
+    """Whether the endpoint is known to keep nothing."""
     output: Path | None = None
     nodes: int | None = None
     hosts: str | None = None
@@ -82,6 +85,7 @@ class Request(NamedTuple):
     """Of the SLURM cluster that the run goes to; None: it runs here."""
     output: Path
     again: bool
+    zero_retention: bool
     run_id: int | None
     """The run to resume; None: a new one."""
     arguments: Values
@@ -141,6 +145,7 @@ def make_request(store_path: Path, asked: Asked, *, say: Callable[[str], None]) 
         profile=profile,
         output=(asked.output or store_path.parent / "evaluations").absolute(),
         again=asked.again,
+        zero_retention=bool(asked.zero_retention),
         run_id=run_id,
         arguments=json.loads(json.dumps({name: said[name] for name in _KEPT}, default=str)),
         decides=json.loads(json.dumps(decides)),

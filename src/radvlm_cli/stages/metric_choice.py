@@ -27,6 +27,8 @@ class MetricChoice(NamedTuple):
     radgraph_annotations: Path | None = None
     radgraph_python: Path | None = None
     """An interpreter that has the radgraph package."""
+    crimson_replies: Path | None = None
+    """JSON file of what a judge answered to CRIMSON's prompt, by sample."""
     meteor: bool = False
     published: bool = False
     """Also as the published evaluation counts."""

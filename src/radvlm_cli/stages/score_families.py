@@ -68,7 +68,7 @@ class _Judge(NamedTuple):
 _JUDGES: dict[Reads, _Judge] = {
     "judge": _Judge("judge-conversation", "a judge's grades", "radvlm eval --judge {run} --base-url URL"),
     "green": _Judge("green", "GREEN's analysis", "radvlm eval --green {run}"),
-    "crimson": _Judge("crimson", "CRIMSON's analysis", "radvlm eval --crimson {run} --base-url URL"),
+    "crimson": _Judge("crimson", "CRIMSON's analysis", "radvlm eval --rescore {run} --crimson-replies FILE.json"),
 }
 
 

@@ -21,6 +21,7 @@ from radvlm_cli.hashing import canonical_json
 from radvlm_cli.metrics.family import Family, Status, Table
 from radvlm_cli.metrics.registry import describe
 from radvlm_cli.metrics.statistics import Clusters, Interval, bootstrap, clusters
+from radvlm_cli.stages.judge_replies import take_replies
 from radvlm_cli.stages.metric_choice import USUAL, MetricChoice, metric_options
 from radvlm_cli.stages.reading import Read, reader, references
 from radvlm_cli.stages.score_families import Measured, measures
@@ -80,6 +81,8 @@ def score(run: Run, evaluation_id: int, choice: MetricChoice = USUAL) -> list[di
         for sample, read in zip(samples if task == "report" else (), reads, strict=False)
     }
     options = metric_options(run, choice, evaluation.folder, texts)
+    if task == "report" and choice.crimson_replies is not None:
+        take_replies(run, evaluation_id, "crimson", choice.crimson_replies, samples)
     kept = scored_families(store, evaluation_id) if as_before else {}
     found = list(measures(store, evaluation_id, task, samples, reads, options))
     for measured in found:

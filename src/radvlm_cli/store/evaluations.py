@@ -185,7 +185,7 @@ _PREDICTION_SQL = (
     + ", ".join(f"{name} = excluded.{name}" for name in _PREDICTION[2:])
     + " WHERE excluded.attempt > prediction.attempt"
 )
-_STATUSES = ("ok", "empty", "truncated", "error")
+_STATUSES = ("ok", "empty", "truncated", "refused", "error")
 
 
 def _prediction(run_id: int, body: dict[str, Any]) -> tuple[Any, ...]:
