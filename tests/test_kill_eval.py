@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -11,10 +12,13 @@ from pathlib import Path
 
 import pytest
 
+from radvlm_cli.demo.world import write_world
 from radvlm_cli.errors import StoreError
+from radvlm_cli.stages import demo
 from tests.stages.evaluating import Bench, make_bench, rows, run_eval, script
 
-ROOT = Path(__file__).parents[1]
+PATIENCE_S = 600
+"""For models that are real, on machines that are busy."""
 
 
 class Command:
@@ -30,7 +34,7 @@ class Command:
 
     def wait_for(self, answered: int) -> None:
         """Until so many answers are in the spools, or it is over."""
-        end = time.monotonic() + 60
+        end = time.monotonic() + PATIENCE_S
         while self.answers() < answered and self.process.poll() is None and time.monotonic() < end:
             time.sleep(0.02)
         assert self.process.poll() is None, f"it was over too early: {self.log.read_text()[-2000:]}"
@@ -55,7 +59,7 @@ class Command:
 
     def finish(self) -> None:
         """Wait for the end, which is a good one."""
-        assert self.process.wait(120) == 0, self.log.read_text()[-3000:]
+        assert self.process.wait(PATIENCE_S) == 0, self.log.read_text()[-3000:]
 
 
 def _processes(argument: str) -> list[int]:
@@ -80,6 +84,28 @@ def _script(bench: Bench, images: int, delay: float) -> str:
     names = [f"{test_set}-i{n}" for test_set in ("reports", "findings", "talks") for n in range(images)]
     answers = {name: [f"{name} first", f"{name} then"] for name in names}
     return script(bench, answers=answers, delay=delay)
+
+
+def kill_three_times(bench: Bench, model: str, answers: tuple[int, int, int], *options: str) -> None:
+    """Kill an evaluation by two workers at so many answers: its parent, a worker, at last all; a single one ends it."""
+    first = Command(bench, model, "--processes", "2", *options)
+    first.wait_for(answers[0])
+    first.kill()
+    second = Command(bench, model, "--resume", "--processes", "2", *options)
+    second.wait_for(answers[1])
+    os.kill(second.workers()[0], signal.SIGKILL)
+    second.wait_for(answers[2])
+    for process in (*second.workers(), second.process.pid):
+        os.kill(process, signal.SIGKILL)
+    second.kill()
+    assert rows(bench, "PRAGMA integrity_check") == [("ok",)]
+    Command(bench, model, "--resume", "--processes", "1", *options).finish()
+
+
+def scores(bench: Bench) -> list[tuple[object, ...]]:
+    """Every metric of every test set, to the last bit."""
+    sql = "SELECT test_set, metric, part, value, low, high, n, clusters FROM evaluation_result ORDER BY 1, 2, 3"
+    return rows(bench, sql)
 
 
 def _same_as_a_whole_one(killed: Bench, folder: Path, images: int) -> None:
@@ -122,6 +148,32 @@ def test_parents_and_workers_killed_three_times_each(tmp_path: Path) -> None:
     last.finish()
     assert "samples are asked again" in last.log.read_text()
     _same_as_a_whole_one(bench, tmp_path / "whole", images)
+
+
+@pytest.mark.slow
+def test_a_trained_model_killed_three_times_ends_with_the_texts_and_scores_of_one_never_killed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("accelerate")
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr(demo, "STEPS", "150")
+    whole, killed = Bench(tmp_path / "whole"), Bench(tmp_path / "killed")
+    write_world(whole.data, patients=12, with_generated=False)
+    demo.run_commands(whole.folder, whole.data)
+    model = f"radvlm:{demo.train_tiny(whole.folder, whole.data)}"
+    killed.folder.mkdir()
+    shutil.copy(whole.path, killed.path)
+    killed.data.symlink_to(whole.data)
+    options = ("--gpus", "0", "--max-new-tokens", "60")
+    Command(whole, model, "--processes", "2", *options).finish()
+    expected = _answers(whole)
+    count = len(expected)
+    assert len({row[4] for row in expected}) > count / 4, "texts that differ, so that equal ones mean something"
+    assert any(value for _, metric, _, value, *_ in scores(whole) if metric == "bleu_1")
+    kill_three_times(killed, model, (count // 5, 2 * count // 5, 3 * count // 5), *options)
+    assert _answers(killed) == expected
+    assert scores(killed) == scores(whole)
 
 
 @pytest.mark.slow
