@@ -18,11 +18,11 @@ from typing import NamedTuple
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
-from PIL import Image
 
 from finetuning.anyres import Anyres, capped
 from finetuning.chat import Chat
 from finetuning.order import Rows
+from finetuning.pictures import header_size
 from finetuning.samples import TOO_LONG, image_path
 from finetuning.table import Table, locked, replacing
 
@@ -181,16 +181,7 @@ def read_sizes(table: Table, image_root: Path | None) -> Sizes:
 def _headers(images: Iterable[str], root: Path | None) -> list[tuple[int, int]]:
     paths = [image_path(root, image) for image in images]
     with ThreadPoolExecutor(_THREADS) as pool:
-        return list(pool.map(_header, paths))
-
-
-def _header(path: Path) -> tuple[int, int]:
-    try:
-        with Image.open(path) as picture:
-            return picture.size
-    except Exception:
-        # Whatever the decoders raise for a damaged file: it is counted as unreadable, by the zeros.
-        return 0, 0
+        return list(pool.map(header_size, paths))
 
 
 def _still_true(table: Table, sizes: Sizes, root: Path | None) -> bool:

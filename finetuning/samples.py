@@ -11,12 +11,12 @@ from PIL import Image
 
 from finetuning.anyres import Anyres, cap, tiles_of
 from finetuning.chat import Chat, ConversationError, Ids, Turn
+from finetuning.pictures import UnreadableImage, read_picture
 from finetuning.table import Row, Table
 
 FILLER = -1
 """The row number of no row: a dummy stands there, which keeps the ranks in step."""
 TOO_LONG = "longer than the longest sample allowed"
-_LOWEST, _HIGHEST = 0.005, 0.995
 
 
 class Sample(NamedTuple):
@@ -42,10 +42,6 @@ class Dropped(NamedTuple):
 
     pair_id: str
     reason: str
-
-
-class UnreadableImage(Exception):
-    """The picture cannot be had; the message is one of a few sentences."""
 
 
 class Samples:
@@ -101,34 +97,3 @@ def dummy(chat: Chat, anyres: Anyres, pair_id: str = "") -> Sample:
 def image_path(root: Path | None, image: str) -> Path:
     """Where the image file of a row is; `root` is for relative paths."""
     return Path(image) if root is None else root / image
-
-
-def read_picture(path: Path) -> Image.Image:
-    """Read a picture as grey (L) or colour (RGB). Raises UnreadableImage."""
-    try:
-        with Image.open(path) as picture:
-            picture.load()
-            if picture.mode.startswith(("I", "F")):
-                return _stretched(picture)
-            return picture.copy() if picture.mode == "L" else picture.convert("RGB")
-    except FileNotFoundError as error:
-        raise UnreadableImage("the image file is missing") from error
-    except (MemoryError, KeyboardInterrupt):
-        raise
-    except Exception as error:
-        # A damaged file makes the decoders raise nearly anything: OSError, SyntaxError, zlib.error, IndexError, ...
-        raise UnreadableImage("the image is damaged or in a format that cannot be read") from error
-
-
-def _stretched(picture: Image.Image) -> Image.Image:
-    """A picture of more than 8 bits as grey: percentiles 0.5 to 99.5 over black to white, as prepare shows PNG files.
-
-    Plain conversion would cut off at 255, which leaves most of a 16-bit radiograph white.
-    """
-    values = np.asarray(picture, np.float32)
-    low, high = np.quantile(values, (_LOWEST, _HIGHEST), method="inverted_cdf")
-    if low == high:
-        low, high = values.min(), values.max()
-    if low == high:
-        return Image.new("L", picture.size, 128)
-    return Image.fromarray(np.rint(np.clip((values - low) / (high - low), 0, 1) * 255).astype(np.uint8))

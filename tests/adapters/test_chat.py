@@ -19,7 +19,7 @@ from transformers.models.internvl import InternVLProcessor
 
 from radvlm_cli.adapters.chat import ChatAdapter, card_of, messages
 from radvlm_cli.adapters.loading import find_weights
-from radvlm_cli.adapters.opening import open_picture
+from radvlm_cli.adapters.pictures import open_picture
 from radvlm_cli.adapters.protocol import Loading, Request
 from radvlm_cli.errors import ConfigError, DataError
 from radvlm_cli.records import Turn
@@ -66,7 +66,7 @@ def ask(picture: Path, *texts: str) -> Request:
 def logits(adapter: ChatAdapter, *requests: Request) -> torch.Tensor:
     """Of the first new token of each request (rows, vocabulary)."""
     texts = [adapter._render(request) for request in requests]
-    inputs = adapter.encoder.encode(texts, [open_picture(request.image) for request in requests])
+    inputs = adapter.encoder.encode(texts, [open_picture(request.image).convert("RGB") for request in requests])
     with torch.inference_mode():
         last: torch.Tensor = adapter.model(**inputs.tensors, logits_to_keep=1).logits[:, -1]
     return last
@@ -86,14 +86,6 @@ def test_a_batch_is_answered_as_each_request_alone(adapter: ChatAdapter, picture
     assert all(reply.truncated == (reply.tokens_out == 8) for reply in together)
     alone = torch.cat([logits(adapter, request) for request in requests])
     torch.testing.assert_close(logits(adapter, *requests), alone, atol=1e-4, rtol=1e-5)
-
-
-def test_the_picture_counts_in_every_turn(adapter: ChatAdapter, pictures: list[Path]) -> None:
-    texts = ("Describe this X-ray", "Clear lungs.", "Where is the right lung?", "Here.", "And the left?")
-
-    shown, another = (logits(adapter, ask(picture, *texts)) for picture in (pictures[0], pictures[3]))
-
-    assert (shown - another).abs().max() > 1e-3
 
 
 def test_every_turn_counts(adapter: ChatAdapter, pictures: list[Path]) -> None:
@@ -126,21 +118,6 @@ def test_what_a_picture_is_seen_as(folders: dict[str, Path], pictures: list[Path
     reply = load(folders["qwen2_5_vl"]).answer([ask(pictures[2], "Hm")], 1)[0]
 
     assert reply.seen == (196, 140)  # 200 x 150 to multiples of 28
-
-
-def test_one_bad_picture_does_not_spoil_the_batch(
-    folders: dict[str, Path], pictures: list[Path], tmp_path: Path
-) -> None:
-    damaged = tmp_path / "name-of-patient.png"
-    damaged.write_bytes(pictures[0].read_bytes()[:200])
-    adapter = load(folders["qwen3_vl"])
-    good = ask(pictures[0], "Hm")
-
-    replies = adapter.answer([ask(damaged, "Hm"), good, ask(tmp_path / "absent.png", "Hm")], 4)
-
-    assert replies[1] == adapter.answer([good], 4)[0]
-    assert all((reply.error or "").startswith("the picture cannot be read") for reply in (replies[0], replies[2]))
-    assert "patient" not in str(replies)
 
 
 def test_a_turn_cannot_smuggle_in_a_picture(folders: dict[str, Path], pictures: list[Path]) -> None:

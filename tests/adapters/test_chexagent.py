@@ -105,11 +105,6 @@ def test_it_answers_in_bfloat16(checkpoint: Path, pictures: list[Path]) -> None:
     assert made.identity["dtype"] == "bfloat16"
 
 
-def test_the_picture_decides_the_answer(adapter: CheXagentAdapter, pictures: list[Path]) -> None:
-    first, second = adapter.answer([asking(image, QUESTIONS[0]) for image in pictures[:2]], 12)
-    assert first.text != second.text
-
-
 def test_the_prompt_is_the_official_template(adapter: CheXagentAdapter, pictures: list[Path]) -> None:
     text = "Please locate the following phrase: a  small\nnodule"
     row = adapter.row(asking(pictures[0], text, "phrase"))
@@ -148,21 +143,6 @@ def test_paper_cuts_off_the_last_token_where_the_answer_is_cut_off(
     reply = adapter.answer([asking(pictures[0], "a", "phrase")], most)[0]
     assert reply.text == (BOXES if ended else BOXES.removesuffix("<|/box|>"))
     assert adapter.identity != loaded(checkpoint).identity
-
-
-def test_a_picture_that_cannot_be_read_is_an_error_and_the_others_are_answered(
-    adapter: CheXagentAdapter, pictures: list[Path], tmp_path: Path
-) -> None:
-    broken = tmp_path / "patient-name.png"
-    broken.write_bytes(pictures[0].read_bytes()[:60])
-    requests = [asking(broken, "a"), asking(pictures[1], "a"), asking(tmp_path / "none.png", "a")]
-    bad, good, absent = adapter.answer(requests, 4)
-    assert good == adapter.answer(requests[1:2], 4)[0]
-    assert [bad.error, absent.error] == [
-        "The picture cannot be read: OSError",
-        "The picture cannot be read: FileNotFoundError",
-    ]
-    assert adapter.answer(requests[:1], 4)[0].error
 
 
 def test_conversations_are_refused(adapter: CheXagentAdapter, pictures: list[Path]) -> None:

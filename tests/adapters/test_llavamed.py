@@ -187,25 +187,6 @@ def test_a_batch_gets_the_answers_that_each_request_alone_gets(adapter: LlavaMed
     assert all(reply.error is None and reply.tokens_out for reply in replies)
 
 
-def test_the_third_turn_sees_the_picture(adapter: LlavaMed, pictures: list[Path]) -> None:
-    first, second = (Request("a", picture, TURNS, "conversation") for picture in pictures[:2])
-    assert (last_logits(adapter, [first]) - last_logits(adapter, [second])).abs().max() > 1e-2
-
-
-def test_a_picture_that_cannot_be_read_costs_only_its_own_request(
-    adapter: LlavaMed, pictures: list[Path], tmp_path: Path
-) -> None:
-    (tmp_path / "p10000032.png").write_bytes(b"no picture")
-    good = Request("a", pictures[0], TURNS[:1], "report")
-    bad = Request("b", tmp_path / "p10000032.png", TURNS[:1], "report")
-    replies = adapter.answer([bad, good], 4)
-    assert replies[0].text == ""
-    assert replies[0].error == "the picture cannot be read (UnidentifiedImageError)"
-    assert replies[1] == adapter.answer([good], 4)[0]
-    assert adapter.answer([bad], 4) == replies[:1]
-    assert adapter.answer([], 4) == []
-
-
 def test_an_answer_ends_at_the_end_token(folder: Path, pictures: list[Path]) -> None:
     adapter = load(folder)
     request = Request("a", pictures[0], TURNS[:1], "report")

@@ -114,11 +114,6 @@ def test_it_answers_in_bfloat16(checkpoint: Path, pictures: list[Path]) -> None:
     assert made.identity["dtype"] == "bfloat16"
 
 
-def test_the_picture_decides_the_answer(adapter: Maira2Adapter, pictures: list[Path]) -> None:
-    first, second = adapter.answer([asking(image, QUESTIONS[0]) for image in pictures[:2]], 12)
-    assert first.text != second.text
-
-
 @pytest.mark.parametrize(
     ("task", "before"),
     [("report", "Given the current frontal image only"), ("phrase", "Given the current frontal image")],
@@ -181,15 +176,6 @@ def test_the_range_of_a_picture_is_stretched(adapter: Maira2Adapter) -> None:
 def test_a_picture_of_one_value_is_black(adapter: Maira2Adapter) -> None:
     pixels = adapter.pixels(Image.new("L", (40, 30), 200))
     torch.testing.assert_close(pixels, torch.full((3, SIDE, SIDE), -0.5307 / 0.2583))
-
-
-def test_a_picture_that_cannot_be_read_is_an_error(
-    adapter: Maira2Adapter, pictures: list[Path], tmp_path: Path
-) -> None:
-    requests = [asking(tmp_path / "none.png", "a"), asking(pictures[1], "a")]
-    bad, good = adapter.answer(requests, 4)
-    assert bad.error == "The picture cannot be read: FileNotFoundError"
-    assert good == adapter.answer(requests[1:], 4)[0]
 
 
 def test_conversations_are_refused(adapter: Maira2Adapter, pictures: list[Path]) -> None:

@@ -251,12 +251,6 @@ def test_a_batch_gets_the_answers_that_each_request_alone_gets(adapter: RaDialog
     assert all(reply.error is None and reply.tokens_out for reply in replies)
 
 
-@pytest.mark.parametrize("rounds", [1, 2, 3])
-def test_every_turn_sees_the_picture(adapter: RaDialog, pictures: list[Path], rounds: int) -> None:
-    first, second = (Request("a", each, TURNS[: 2 * rounds - 1], "conversation") for each in pictures[:2])
-    assert (last_logits(adapter, [first]) - last_logits(adapter, [second])).abs().max() > 1e-3
-
-
 def test_paper_is_blind_after_the_first_turn(folders: Repositories, adapter: RaDialog, pictures: list[Path]) -> None:
     paper = load(folders, "paper")
     for rounds, blind in ((1, False), (2, True), (3, True)):

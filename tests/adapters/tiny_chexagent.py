@@ -19,7 +19,7 @@ MERGES = ["Ġ t", "h e", "i n", "Ġ a", "o r", "Ġt he"]
 
 def write_tiny_chexagent(folder: Path, *, seed: int = 0) -> Path:
     """Write configuration, tokenizer and one file of weights into a new folder."""
-    folder.mkdir()
+    folder.mkdir(exist_ok=True)
     vocabulary = _write_tokenizer(folder)
     config = {
         "architectures": ["CheXagentForCausalLM"],

@@ -68,7 +68,7 @@ def config() -> dict[str, Any]:
 
 def write_llavamed(folder: Path, *, seed: int = 0) -> Path:
     """Write the checkpoint in two safetensors files with their index; return the folder."""
-    folder.mkdir()
+    folder.mkdir(exist_ok=True)
     shapes = language_shapes(config()) | projector_shapes(VISION["hidden_size"], config()["hidden_size"])
     weights = random_weights(shapes | _tower_shapes(), seed)
     names = sorted(weights)

@@ -23,7 +23,7 @@ TEMPLATE = (
 
 def write_tiny_maira2(folder: Path, *, seed: int = 0) -> Path:
     """Write configuration, preprocessing, tokenizer and two files of weights with their index into a new folder."""
-    folder.mkdir()
+    folder.mkdir(exist_ok=True)
     vocabulary, image = _write_tokenizer(folder)
     _write(folder / "config.json", _config(vocabulary, image))
     _write(

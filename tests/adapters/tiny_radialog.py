@@ -69,7 +69,7 @@ def write_radialog(place: Path, *, seed: int = 0) -> Repositories:
     """Write the three repositories into `place`."""
     folders = Repositories(place / "llava-v1.5-7b", place / "RaDialog", place / "BiomedVLP-BioViL-T")
     for folder in folders:
-        folder.mkdir()
+        folder.mkdir(exist_ok=True)
     _write_base(folders.base, seed)
     _write_trained(folders.trained, seed + 1)
     biovil = random_weights(tower_shapes(), seed + 2, torch.float32)

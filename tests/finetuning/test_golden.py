@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 
 from finetuning.anyres import Anyres, normalise, tiles_of
-from finetuning.samples import read_picture
+from finetuning.pictures import read_picture
 from tests.finetuning.golden import CASES, FOLDER, chat, turns
 
 ANYRES = Anyres()

@@ -12,7 +12,8 @@ from torch.utils.data import DataLoader
 
 from finetuning.anyres import Anyres, tiles_of
 from finetuning.collate import Collate
-from finetuning.samples import FILLER, TOO_LONG, Dropped, Sample, Samples, UnreadableImage, dummy, read_picture
+from finetuning.pictures import UnreadableImage, read_picture
+from finetuning.samples import FILLER, TOO_LONG, Dropped, Sample, Samples, dummy
 from finetuning.table import open_table
 from tests.finetuning.datasets import Given, draw, write_table
 from tests.finetuning.golden import chat

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import gc
 import sys
 from collections.abc import Iterator, Sequence
 from typing import Literal
 
+from radvlm_cli.adapters.computing import free_memory
 from radvlm_cli.adapters.protocol import Adapter, Reply, Request
 
 Batch = int | Literal["auto"]
@@ -96,7 +96,7 @@ def _try(adapter: Adapter, taken: Sequence[Request], most: int) -> list[Reply] |
             raise
         replies = None
     if replies is None:
-        _free()  # not above: until there the error keeps the frames alive that hold the tensors
+        free_memory()  # not above: until there the error keeps the frames alive that hold the tensors
     return replies
 
 
@@ -106,10 +106,3 @@ def is_out_of_memory(error: Exception) -> bool:
     if isinstance(error, MemoryError) or (torch is not None and isinstance(error, torch.OutOfMemoryError)):
         return True
     return isinstance(error, RuntimeError) and any(words in str(error) for words in _OUT_OF_MEMORY)
-
-
-def _free() -> None:
-    torch = sys.modules.get("torch")
-    if torch is not None and torch.cuda.is_initialized():
-        gc.collect()
-        torch.cuda.empty_cache()

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
+from itertools import compress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from radvlm_cli.adapters.opening import PictureError, open_picture, picture_size
+from radvlm_cli.adapters.computing import described, free_memory
+from radvlm_cli.adapters.pictures import answer_readable, described_reading, picture_size
 from radvlm_cli.adapters.profile import Profile, choose_profile, split_name
 from radvlm_cli.adapters.protocol import Adapter, Card, Loading, Reply, Request, WeightsNeed
 from radvlm_cli.errors import ConfigError, DataError
@@ -26,10 +28,7 @@ if TYPE_CHECKING:
 
 _CHARACTERS_PER_TOKEN = 3
 _HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?")
-
-
-class _UnusableText(Exception):
-    """A request that cannot be put to this model."""
+_UNUSABLE = "a turn holds the token that stands for a picture, or the template has no place for one"
 
 
 def card_of(rest: str | None) -> Card:
@@ -110,9 +109,6 @@ class ChatAdapter:
     def __init__(
         self, model: Any, tokenizer: Any, encoder: Encoder, template: str, profile: Profile, profile_name: str
     ) -> None:
-        import torch
-        import transformers
-
         self.model = model
         self.tokenizer = tokenizer
         self.encoder = encoder
@@ -122,13 +118,9 @@ class ChatAdapter:
         if tokenizer.pad_token_id is None:
             tokenizer.pad_token = tokenizer.convert_ids_to_tokens(min(self.end_ids))
         self.identity: Mapping[str, Any] = {
-            "backend": "transformers",
-            "transformers": transformers.__version__,
-            "torch": torch.__version__,
+            **described(model),
+            **described_reading(),
             "class": type(model).__name__,
-            "dtype": str(model.dtype).removeprefix("torch."),
-            "device": model.device.type,
-            "attention": model.config._attn_implementation,
             "pictures": encoder.name,
             "template": content_hash(template),
             "profile": profile_name,
@@ -143,25 +135,20 @@ class ChatAdapter:
 
     def answer(self, requests: Sequence[Request], most: int) -> list[Reply]:
         """See Adapter."""
-        replies: dict[int, Reply] = {}
-        good: dict[int, tuple[str, Image]] = {}
-        for number, request in enumerate(requests):
-            try:
-                good[number] = (self._render(request), open_picture(request.image))
-            except (PictureError, _UnusableText) as error:
-                replies[number] = Reply("", error=str(error))
-        if good:
-            texts, images = zip(*good.values(), strict=True)
-            replies.update(zip(good, self._generate(texts, images, most), strict=True))
-        return [replies[number] for number in range(len(requests))]
+        return answer_readable(requests, _in_colour, lambda those, images: self._answer(those, images, most))
 
     def close(self) -> None:
         """See Adapter."""
-        import torch
-
         self.model = None
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
+        free_memory()
+
+    def _answer(self, requests: Sequence[Request], images: Sequence[Image], most: int) -> list[Reply]:
+        texts = [self._render(request) for request in requests]
+        usable = [text.count(self.encoder.placeholder) == 1 for text in texts]
+        made: Iterator[Reply] = iter(())
+        if any(usable):
+            made = iter(self._generate(list(compress(texts, usable)), list(compress(images, usable)), most))
+        return [next(made) if each else Reply("", error=_UNUSABLE) for each in usable]
 
     def _render(self, request: Request) -> str:
         """The text that the model continues."""
@@ -171,10 +158,6 @@ class ChatAdapter:
             tokenize=False,
             add_generation_prompt=True,
         )
-        if text.count(self.encoder.placeholder) != 1:
-            raise _UnusableText(
-                "a turn holds the token that stands for a picture, or the template has no place for one"
-            )
         return text
 
     def _generate(self, texts: Sequence[str], images: Sequence[Image], most: int) -> list[Reply]:
@@ -191,6 +174,10 @@ class ChatAdapter:
             Reply(text, each.truncated, tokens_in=length, tokens_out=len(each.ids), seen=seen)
             for text, each, length, seen in zip(decoded, made, inputs.lengths, inputs.seen, strict=True)
         ]
+
+
+def _in_colour(picture: Image) -> Image:
+    return picture.convert("RGB")
 
 
 def _end_ids(model: Any, tokenizer: Any) -> frozenset[int]:

@@ -18,9 +18,11 @@ from safetensors import safe_open
 from torch import Tensor, nn
 from transformers import CodeGenTokenizer, PhiConfig, PhiForCausalLM, SiglipVisionConfig, SiglipVisionModel
 
+from radvlm_cli.adapters.computing import described
 from radvlm_cli.adapters.generation import Generated, pad_left
 from radvlm_cli.adapters.loading import load_strictly
-from radvlm_cli.adapters.one_question import OneQuestionAdapter, described, only_turn
+from radvlm_cli.adapters.one_question import OneQuestionAdapter, only_turn
+from radvlm_cli.adapters.pictures import described_reading
 from radvlm_cli.adapters.protocol import Loading, Request
 from radvlm_cli.errors import DataError
 
@@ -143,6 +145,7 @@ class CheXagentAdapter(OneQuestionAdapter):
         self._before, self._after = self._ids(_BEFORE), self._ids(_AFTER)
         self.identity = {
             **described(model),
+            **described_reading(),
             "image": f"squashed to {self.side} x {self.side}, bicubic, mean and deviation 0.5",
             "template": _BEFORE + "".join(_TAGS) + "\nTEXT" + _AFTER,
             "drops_last_token": self._drops_last,

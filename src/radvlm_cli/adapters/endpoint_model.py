@@ -22,7 +22,7 @@ import openai
 from PIL import Image
 
 from radvlm_cli.adapters.endpoint import Manner
-from radvlm_cli.adapters.opening import PictureError, open_picture, picture_size
+from radvlm_cli.adapters.pictures import PictureError, described_reading, open_picture, picture_size
 from radvlm_cli.adapters.profile import Profile
 from radvlm_cli.adapters.protocol import Reply, Request
 from radvlm_cli.errors import ConfigError
@@ -88,6 +88,7 @@ class EndpointAdapter:
         self._reported = str(answer.model)
         self.identity: Mapping[str, Any] = {
             "backend": "chat completions",
+            **described_reading(),
             "server": _server_of(client),
             "asked": model,
             "model": self._reported,
@@ -139,7 +140,7 @@ class EndpointAdapter:
 
     def _reply(self, request: Request, most: int) -> Reply:
         try:
-            image = open_picture(request.image)
+            image = open_picture(request.image).convert("RGB")
         except PictureError as error:
             return Reply("", error=str(error))
         seen = self._size(image.size)

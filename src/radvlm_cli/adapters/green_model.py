@@ -8,9 +8,9 @@ from typing import Any
 
 import tokenizers
 import torch
-import transformers
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from radvlm_cli.adapters.computing import described, free_memory
 from radvlm_cli.adapters.generation import Generated, generate, pad_left
 from radvlm_cli.adapters.loading import load_strictly
 from radvlm_cli.adapters.protocol import Loading, Reply, Request
@@ -41,10 +41,8 @@ class GreenModel:
         self.model: Any = load_strictly(AutoModelForCausalLM, folder, loading, ignored=_ROTARY)
         self.device = torch.device(loading.device)
         self.identity: Mapping[str, Any] = {
-            "backend": f"transformers {transformers.__version__}, torch {torch.__version__}",
+            **described(self.model),
             "tokenizers": tokenizers.__version__,
-            "dtype": str(self.model.dtype).removeprefix("torch."),
-            "attention": self.model.config._attn_implementation,
             "template": "green-score/1",
         }
 
@@ -89,5 +87,4 @@ class GreenModel:
     def close(self) -> None:
         """Let go of the weights."""
         self.model = None
-        if self.device.type == "cuda":
-            torch.cuda.empty_cache()
+        free_memory()

@@ -18,14 +18,14 @@ from typing import Any
 
 import numpy as np
 import torch
-import transformers
 from PIL import Image
 from torch import Tensor
 from transformers import CLIPVisionConfig, LlavaConfig, LlavaForConditionalGeneration, MistralConfig
 
+from radvlm_cli.adapters.computing import described, free_memory
 from radvlm_cli.adapters.generation import generate, pad_left
 from radvlm_cli.adapters.loading import load_strictly
-from radvlm_cli.adapters.pictures import answer_readable
+from radvlm_cli.adapters.pictures import answer_readable, described_reading
 from radvlm_cli.adapters.pieces import Pieces
 from radvlm_cli.adapters.protocol import Loading, Reply, Request
 from radvlm_cli.errors import DataError
@@ -101,9 +101,8 @@ class LlavaMed:
             "template": "mistral_instruct, text in stretches, picture in every turn",
             "picture": "padded to a square" if self._whole else "centre crop",
             "side": self._side,
-            "dtype": str(model.dtype).removeprefix("torch."),
-            "attention": model.config._attn_implementation,
-            "backend": f"transformers {transformers.__version__}",
+            **described(model),
+            **described_reading(),
         }
 
     def cost(self, request: Request) -> int:
@@ -159,9 +158,8 @@ class LlavaMed:
 
     def close(self) -> None:
         """Give back the memory of the model."""
-        del self.model
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
+        self.model = None
+        free_memory()
 
 
 def read_config(folder: Path, pieces: Pieces) -> LlavaConfig:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -189,21 +191,18 @@ def load_strictly(
     to be of no use) or mis-shaped, or where a buffer holds no number: transformers only warns, and leaves random
     weights. `options` go to from_pretrained, e.g. `config` or `key_mapping`.
     """
-    from transformers.utils import logging
-
-    library: Any = logging
-    library.disable_progress_bar()
     try:
-        model, found = model_class.from_pretrained(
-            folder,
-            dtype=choose_dtype(loading.device, loading.dtype),
-            attn_implementation=loading.attention,
-            local_files_only=True,
-            output_loading_info=True,
-            # Reported with the others instead of raised in other words.
-            ignore_mismatched_sizes=True,
-            **options,
-        )
+        with _quietly():
+            model, found = model_class.from_pretrained(
+                folder,
+                dtype=choose_dtype(loading.device, loading.dtype),
+                attn_implementation=loading.attention,
+                local_files_only=True,
+                output_loading_info=True,
+                # Reported with the others instead of raised in other words.
+                ignore_mismatched_sizes=True,
+                **options,
+            )
     except RadvlmError:
         raise
     except (OSError, ImportError, ValueError) as error:
@@ -213,6 +212,25 @@ def load_strictly(
     raise_misfits(folder, misfits)
     check_finite(model, folder)
     return model.to(loading.device).eval()
+
+
+@contextmanager
+def _quietly() -> Iterator[None]:
+    """Without transformers' progress bar and its table of keys that do not fit, which raise_misfits names."""
+    from transformers.utils import logging as library_logging
+
+    library: Any = library_logging
+    library.disable_progress_bar()
+    logger = logging.getLogger("transformers.modeling_utils")
+    logger.addFilter(_is_no_report)
+    try:
+        yield
+    finally:
+        logger.removeFilter(_is_no_report)
+
+
+def _is_no_report(record: logging.LogRecord) -> bool:
+    return "LOAD REPORT" not in record.getMessage()
 
 
 def load_state_strictly(module: Any, state: Mapping[str, Any], folder: Path, part: str) -> None:

@@ -29,9 +29,11 @@ from transformers.activations import ACT2FN
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 from transformers.models.llava.modeling_llava import LlavaPreTrainedModel
 
+from radvlm_cli.adapters.computing import described
 from radvlm_cli.adapters.generation import pad_left
 from radvlm_cli.adapters.loading import load_strictly
-from radvlm_cli.adapters.one_question import OneQuestionAdapter, described, only_turn
+from radvlm_cli.adapters.one_question import OneQuestionAdapter, only_turn
+from radvlm_cli.adapters.pictures import described_reading
 from radvlm_cli.adapters.protocol import Loading, Request
 from radvlm_cli.errors import DataError
 
@@ -209,6 +211,7 @@ class Maira2Adapter(OneQuestionAdapter):
         self._patches = (config.vision_config.image_size // config.vision_config.patch_size) ** 2
         self.identity = {
             **described(model),
+            **described_reading(),
             "image": "grey, stretched to its range, shortest edge resized bicubic, middle square cut out, "
             + ", ".join(f"{name} {value}" for name, value in self.pixels_of._asdict().items()),
             "template": self.tokenizer.chat_template,

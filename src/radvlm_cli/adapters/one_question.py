@@ -3,28 +3,18 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from itertools import compress
-from pathlib import Path
-from typing import Any, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
-import transformers
 from PIL import Image
 from torch import Tensor
 
+from radvlm_cli.adapters.computing import free_memory
 from radvlm_cli.adapters.generation import Generated, generate
+from radvlm_cli.adapters.pictures import answer_readable
 from radvlm_cli.adapters.protocol import Reply, Request
 from radvlm_cli.errors import ConfigError
-
-_READERS = 8
-
-
-class Unreadable(NamedTuple):
-    """Instead of a picture."""
-
-    error: str
 
 
 class OneQuestionAdapter(ABC):
@@ -63,29 +53,12 @@ class OneQuestionAdapter(ABC):
 
     def answer(self, requests: Sequence[Request], most: int) -> list[Reply]:
         """Answer a batch; see adapters.protocol.Adapter."""
+        return answer_readable(requests, self.pixels, lambda those, pixels: self._answer(those, pixels, most))
+
+    def _answer(self, requests: Sequence[Request], pixels: Sequence[Tensor], most: int) -> list[Reply]:
         rows = [self.row(request) for request in requests]
-        seen = self._pictures(requests)
-        readable = [isinstance(each, Tensor) for each in seen]
-        made: Iterator[Generated] = iter(())
-        if any(readable):
-            pixels = torch.stack([each for each in seen if isinstance(each, Tensor)])
-            pixels = pixels.to(self.model.device, self.model.dtype)
-            made = iter(self.continued(list(compress(rows, readable)), pixels, most))
-        return [
-            Reply("", error=each.error) if isinstance(each, Unreadable) else self._reply(row, next(made))
-            for row, each in zip(rows, seen, strict=True)
-        ]
-
-    def _pictures(self, requests: Sequence[Request]) -> list[Tensor | Unreadable]:
-        with ThreadPoolExecutor(min(_READERS, len(requests) or 1)) as pool:
-            return list(pool.map(self._picture, [request.image for request in requests]))
-
-    def _picture(self, path: Path) -> Tensor | Unreadable:
-        try:
-            with Image.open(path) as picture:
-                return self.pixels(picture)
-        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-            return Unreadable(f"The picture cannot be read: {type(error).__name__}")
+        together = torch.stack(list(pixels)).to(self.model.device, self.model.dtype)
+        return [self._reply(row, made) for row, made in zip(rows, self.continued(rows, together, most), strict=True)]
 
     def _reply(self, row: Sequence[int], made: Generated) -> Reply:
         # Special tokens stay: boxes are made of them. The end is not among the ids.
@@ -95,8 +68,7 @@ class OneQuestionAdapter(ABC):
     def close(self) -> None:
         """Give back what it holds."""
         self.model = None
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
+        free_memory()
 
 
 def only_turn(request: Request, model: str) -> str:
@@ -104,12 +76,3 @@ def only_turn(request: Request, model: str) -> str:
     if len(request.turns) != 1:
         raise ConfigError(f"{model} answers single questions, not conversations.", "radvlm eval --list")
     return request.turns[0].text
-
-
-def described(model: Any) -> dict[str, Any]:
-    """What of a loaded model decides an answer besides its weights."""
-    return {
-        "dtype": str(model.dtype).removeprefix("torch."),
-        "attention": model.config._attn_implementation,
-        "backend": f"transformers {transformers.__version__}, torch {torch.__version__}",
-    }

@@ -4,22 +4,21 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import PIL
 import tokenizers
 import torch
-import transformers
 from numpy.typing import NDArray
 from PIL import Image
 from transformers import LlavaOnevisionForConditionalGeneration
 
+from radvlm_cli.adapters.computing import described, free_memory
 from radvlm_cli.adapters.generation import Generated, generate, pad_left
 from radvlm_cli.adapters.loading import load_strictly
+from radvlm_cli.adapters.pictures import answer_readable, described_reading, picture_size
 from radvlm_cli.adapters.protocol import Loading, Reply, Request
 from radvlm_cli.errors import ConfigError, DataError
 from radvlm_cli.program import make_importable
@@ -28,18 +27,15 @@ from radvlm_cli.records import Turn
 make_importable()
 from finetuning import chat as chats  # noqa: E402
 from finetuning.anyres import Anyres, cap, capped, normalise, tiles_of  # noqa: E402
-from finetuning.samples import UnreadableImage, read_picture  # noqa: E402
 
-_THREADS = 8
 _CHARACTERS_PER_TOKEN = 3
 _HINT = "radvlm convert PATH, then the folder that it writes"
 _ROLES = re.compile("user|assistant")
 
 
-class Shown(NamedTuple):
-    """A request as the model gets it."""
+class Cut(NamedTuple):
+    """A picture as the model gets it."""
 
-    ids: list[int]
     tiles: NDArray[np.uint8]
     """(tiles, 1 or 3, side, side)."""
     size: tuple[int, int]
@@ -66,16 +62,14 @@ class OneVision:
         self._cuts_at_roles = loading.protocol == "paper"
         self._tokens = lru_cache(maxsize=None)(self._image_tokens)
         self.identity: Mapping[str, Any] = {
-            "backend": f"transformers {transformers.__version__}, torch {torch.__version__}",
-            "dtype": str(self.dtype).removeprefix("torch."),
-            "attention": self.model.config._attn_implementation,
+            **described(self.model),
+            **described_reading(),
             "template": f"{self._template}/1",
             "cut_at_roles": self._cuts_at_roles,
             "tokenizer": self.chat.fingerprint,
             "end_ids": sorted(self.end_ids),
             "tiling": [self.anyres.tile, self.anyres.patches, self.anyres.most, list(map(list, self.anyres.pinpoints))],
             "max_image_side": self.max_image_side,
-            "pillow": PIL.__version__,
         }
 
     def cost(self, request: Request) -> int:
@@ -84,63 +78,56 @@ class OneVision:
         return self._tokens(request.image) + text
 
     def _image_tokens(self, image: Path) -> int:
-        try:
-            with Image.open(image) as picture:
-                return self.anyres.tiling(*capped(*picture.size, self.max_image_side)).tokens
-        except (OSError, ValueError, Image.DecompressionBombError):
-            return 0  # it cannot be read: `answer` says so
+        return self.anyres.tiling(*capped(*picture_size(image), self.max_image_side)).tokens
 
     def answer(self, requests: Sequence[Request], most: int) -> list[Reply]:
         """See Adapter."""
-        with ThreadPoolExecutor(min(_THREADS, max(1, len(requests)))) as pool:
-            read = list(pool.map(self._show, requests))
-        shown = [each for each in read if isinstance(each, Shown)]
-        answers = iter(self._generate(shown, most) if shown else ())
-        return [self._reply(each, next(answers)) if isinstance(each, Shown) else Reply("", error=each) for each in read]
+        return answer_readable(requests, self.cut, lambda those, pictures: self._answer(those, pictures, most))
 
-    def _show(self, request: Request) -> Shown | str:
-        """The request for the model; a sentence that says why there is none."""
-        try:
-            picture = cap(read_picture(request.image), self.max_image_side)
-        except UnreadableImage as error:
-            return str(error)
-        tokens = self.anyres.tiling(*picture.size).tokens
-        ids = prompt_ids(self.chat, request.turns, tokens, self._template)
-        return Shown(ids, tiles_of(picture, self.anyres), (picture.height, picture.width))
+    def cut(self, picture: Image.Image) -> Cut:
+        """The tiles of a picture."""
+        picture = cap(picture, self.max_image_side)
+        return Cut(tiles_of(picture, self.anyres), (picture.height, picture.width))
 
-    def _generate(self, shown: Sequence[Shown], most: int) -> list[Generated]:
-        padded = pad_left([each.ids for each in shown], self.chat.end)
-        return generate(
-            self.model,
-            most=most,
-            end_ids=self.end_ids,
-            pad_id=self.chat.end,
-            input_ids=padded.rows.to(self.device),
-            attention_mask=padded.mask.to(self.device),
-            pixel_values=self._pixels(shown),
-            image_sizes=[list(each.size) for each in shown],
-        )
+    def inputs(self, requests: Sequence[Request], pictures: Sequence[Cut]) -> dict[str, Any]:
+        """What the model takes: rows padded on the left, and the tiles of all pictures one after another."""
+        rows = []
+        for request, (_tiles, (height, width)) in zip(requests, pictures, strict=True):
+            tokens = self.anyres.tiling(width, height).tokens
+            rows.append(prompt_ids(self.chat, request.turns, tokens, self._template))
+        padded = pad_left(rows, self.chat.end)
+        return {
+            "input_ids": padded.rows.to(self.device),
+            "attention_mask": padded.mask.to(self.device),
+            "pixel_values": self._pixels(pictures),
+            "image_sizes": [list(each.size) for each in pictures],
+        }
 
-    def _pixels(self, shown: Sequence[Shown]) -> torch.Tensor:
+    def _answer(self, requests: Sequence[Request], pictures: Sequence[Cut], most: int) -> list[Reply]:
+        inputs = self.inputs(requests, pictures)
+        made = generate(self.model, most=most, end_ids=self.end_ids, pad_id=self.chat.end, **inputs)
+        lengths = inputs["attention_mask"].sum(1).tolist()
+        return [self._reply(*each) for each in zip(pictures, lengths, made, strict=True)]
+
+    def _pixels(self, pictures: Sequence[Cut]) -> torch.Tensor:
         """All tiles one after another, (tiles, 3, side, side); they go to the device as 8 bits, grey ones once."""
-        grey = all(each.tiles.shape[1] == 1 for each in shown)
-        tiles = [each.tiles if grey or each.tiles.shape[1] == 3 else each.tiles.repeat(3, 1) for each in shown]
+        grey = all(each.tiles.shape[1] == 1 for each in pictures)
+        tiles = [each.tiles if grey or each.tiles.shape[1] == 3 else each.tiles.repeat(3, 1) for each in pictures]
         pixels = torch.from_numpy(np.concatenate(tiles)).to(self.device)
         return normalise(pixels, self.dtype).expand(-1, 3, -1, -1)
 
-    def _reply(self, shown: Shown, made: Generated) -> Reply:
+    def _reply(self, picture: Cut, tokens_in: int, made: Generated) -> Reply:
         text = self.chat.decode(made.ids)
         if self._cuts_at_roles:
             # As published: an answer that speaks of a user or an assistant loses all before.
             text = _ROLES.split(text)[-1]
-        height, width = shown.size
-        return Reply(text, made.truncated, len(shown.ids), len(made.ids), (width, height))
+        height, width = picture.size
+        return Reply(text, made.truncated, tokens_in, len(made.ids), (width, height))
 
     def close(self) -> None:
         """Let go of the weights."""
         self.model = None
-        if self.device.type == "cuda":
-            torch.cuda.empty_cache()
+        free_memory()
 
 
 def prompt_ids(chat: chats.Chat, turns: Sequence[Turn], image_tokens: int, template: str) -> list[int]:

@@ -15,12 +15,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import torch
-import transformers
 from torch import Tensor
 
 from radvlm_cli.adapters.biovil import CROP, prepare
+from radvlm_cli.adapters.computing import described, free_memory
 from radvlm_cli.adapters.generation import generate, pad_left
-from radvlm_cli.adapters.pictures import answer_readable
+from radvlm_cli.adapters.pictures import answer_readable, described_reading
 from radvlm_cli.adapters.pieces import Pieces
 from radvlm_cli.adapters.protocol import Loading, Reply, Request
 from radvlm_cli.adapters.radialog_parts import Parts, load_parts
@@ -60,9 +60,8 @@ class RaDialog:
             "picture": "shortest side 512, centre crop 448, minimum to maximum",
             "seen": "in the first turn only" if self._blind else "in every turn",
             "predicted findings": "none",
-            "dtype": str(parts.language.dtype).removeprefix("torch."),
-            "attention": parts.language.config._attn_implementation,
-            "backend": f"transformers {transformers.__version__}",
+            **described(parts.language),
+            **described_reading(),
         }
 
     def cost(self, request: Request) -> int:
@@ -124,5 +123,4 @@ class RaDialog:
     def close(self) -> None:
         """Give back the memory of the model."""
         del self._parts
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
+        free_memory()
