@@ -38,24 +38,36 @@ class Model(NamedTuple):
     weights: tuple[Path, ...]
 
 
-def find_model(store: Store | None, name: str, weights: Sequence[Path] = ()) -> Model:
-    """The model of a name (see docs/eval.md), with its weights. ConfigError where it or they are not to be found."""
-    kind, colon, rest = name.partition(":")
-    if kind == "radvlm" and colon:
-        return Model(name, card("radvlm"), find_weights(card("radvlm"), [*weights] or [_run_or_folder(store, rest)]))
-    if name not in CARDS and kind not in KINDS and Path(name).is_dir():
-        folder = Path(name).absolute()
-        return Model(f"radvlm:{folder}", card("radvlm"), find_weights(card("radvlm"), [_final(folder)]))
+def find_card(name: str) -> Card:
+    """What is known of the model of a name, without looking for its weights. ConfigError where there is none."""
+    kind, colon, _rest = name.partition(":")
+    if (kind == "radvlm" and colon) or _is_folder(name):
+        return card("radvlm")
     if name not in CARDS and kind not in KINDS and "/" in name:
         raise ConfigError(
             f"There is no folder {name}.", f"--model chat:{name} for a model of that name on the Hugging Face hub"
         )
-    found = card(name)
+    return card(name)
+
+
+def find_model(store: Store | None, name: str, weights: Sequence[Path] = ()) -> Model:
+    """The model of a name (see docs/eval.md), with its weights. ConfigError where it or they are not to be found."""
+    found = find_card(name)
+    kind, colon, rest = name.partition(":")
+    if kind == "radvlm" and colon:
+        return Model(name, found, find_weights(found, [*weights] or [_run_or_folder(store, rest)]))
+    if _is_folder(name):
+        folder = Path(name).absolute()
+        return Model(f"radvlm:{folder}", found, find_weights(found, [_final(folder)]))
     if not found.weights:
         if weights:
             raise ConfigError(f"{name} is loaded from no weights.", "Leave --weights out.")
         return Model(name, found, ())
     return Model(name, found, find_weights(found, weights))
+
+
+def _is_folder(name: str) -> bool:
+    return name not in CARDS and name.partition(":")[0] not in KINDS and Path(name).is_dir()
 
 
 def _run_or_folder(store: Store | None, rest: str) -> Path:

@@ -14,6 +14,7 @@ from radvlm_cli.errors import ConfigError
 from radvlm_cli.stages.evaluated_models import (
     Model,
     backend,
+    find_card,
     find_model,
     require_packages,
     wanted_tasks,
@@ -112,8 +113,9 @@ def make_request(store_path: Path, asked: Asked, *, say: Callable[[str], None]) 
             asked = _as_before(asked, arguments_of_run(store, run_id))
         if asked.model is None:
             raise ConfigError("No model is named.", "--model NAME; radvlm eval --list shows which there are")
+        # First the task: nobody is to get weights for one that the model cannot do.
+        tasks = tuple(wanted_tasks(find_card(asked.model), asked.task or ()))
         model = find_model(store, asked.model, asked.weights or ())
-    tasks = tuple(wanted_tasks(model.card, asked.task or ()))
     require_packages(model)
     profile = load_profile(asked.profile) if asked.slurm else None
     ranks = settle_ranks(asked, model, profile)
