@@ -65,7 +65,7 @@ def ask(picture: Path, *texts: str) -> Request:
 
 def logits(adapter: ChatAdapter, *requests: Request) -> torch.Tensor:
     """Of the first new token of each request (rows, vocabulary)."""
-    texts = [adapter._render(request) for request in requests]
+    texts = [adapter.render(request.turns) for request in requests]
     inputs = adapter.encoder.encode(texts, [open_picture(request.image).convert("RGB") for request in requests])
     with torch.inference_mode():
         last: torch.Tensor = adapter.model(**inputs.tensors, logits_to_keep=1).logits[:, -1]
@@ -120,11 +120,19 @@ def test_what_a_picture_is_seen_as(folders: dict[str, Path], pictures: list[Path
     assert reply.seen == (196, 140)  # 200 x 150 to multiples of 28
 
 
-def test_a_turn_cannot_smuggle_in_a_picture(folders: dict[str, Path], pictures: list[Path]) -> None:
-    reply = load(folders["qwen3_vl"]).answer([ask(pictures[0], "What is <|image_pad|>?")], 4)[0]
+def test_a_template_without_a_place_for_a_picture_is_refused(tmp_path: Path) -> None:
+    folder = FAMILIES["qwen3_vl"](tmp_path)
+    template = (folder / "chat_template.jinja").read_text()
+    for broken, message in ((template.replace("{{ picture }}", ""), "no place"), ("{% if %}", "cannot be used")):
+        (folder / "chat_template.jinja").write_text(broken)
+        with pytest.raises(DataError, match=message):
+            load(folder)
 
-    assert reply.text == ""
-    assert "stands for a picture" in (reply.error or "")
+
+def test_the_tokens_that_a_prompt_shows_the_form_of_boxes_with_are_left(folders: dict[str, Path]) -> None:
+    adapter = load(folders["internvl"])
+    text = adapter.render((Turn("human", "<ref>name</ref><box>[[x1, y1, x2, y2]]</box><IMG_CONTEXT>"),))
+    assert "<IMG_CONTEXT>\n<ref>name</ref><box>[[x1, y1, x2, y2]]</box>< IMG_CONTEXT>" in text
 
 
 def test_the_system_turn_of_a_profile_is_part_of_the_text(folders: dict[str, Path], pictures: list[Path]) -> None:
@@ -132,7 +140,7 @@ def test_the_system_turn_of_a_profile_is_part_of_the_text(folders: dict[str, Pat
     adapter = card_of(f"{folder}@medgemma").load(Loading((folder,), "cpu"))
     assert isinstance(adapter, ChatAdapter)
 
-    text = adapter._render(ask(pictures[0], "Describe this X-ray"))
+    text = adapter.render(ask(pictures[0], "Describe this X-ray").turns)
 
     assert text == (
         "<bos><start_of_turn>user\nYou are an expert radiologist.\n\n<start_of_image>Describe this X-ray"
@@ -142,7 +150,7 @@ def test_the_system_turn_of_a_profile_is_part_of_the_text(folders: dict[str, Pat
 
 
 def test_the_picture_stands_in_the_first_turn_only() -> None:
-    said = messages(ask(Path("p.png"), "a", "b", "c"), None)
+    said = messages(ask(Path("p.png"), "a", "b", "c").turns, None)
 
     assert [[part["type"] for part in turn["content"]] for turn in said] == [["image", "text"], ["text"], ["text"]]
     assert [turn["role"] for turn in said] == ["user", "assistant", "user"]
@@ -161,7 +169,7 @@ def test_inputs_are_those_of_the_familys_own_processor(
 ) -> None:
     """Its constructor alone needs torchvision, for videos; what it does with a picture does not."""
     adapter = load(folders[family])
-    texts = [adapter._render(ask(picture, "Where is the right lung?")) for picture in pictures[:3]]
+    texts = [adapter.render(ask(picture, "Where is the right lung?").turns) for picture in pictures[:3]]
     images = [open_picture(picture) for picture in pictures[:3]]
 
     expected = _without_videos(family, adapter)(

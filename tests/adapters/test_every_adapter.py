@@ -16,7 +16,11 @@ from transformers import GenerationMixin
 
 from finetuning.pictures import read_picture
 from radvlm_cli.adapters import CARDS, card
+from radvlm_cli.adapters.llavamed_model import LlavaMed
+from radvlm_cli.adapters.one_question import OneQuestionAdapter
+from radvlm_cli.adapters.onevision_model import OneVision
 from radvlm_cli.adapters.protocol import Adapter, Request
+from radvlm_cli.adapters.radialog_model import RaDialog
 from tests.adapters.conftest import loading, request
 from tests.adapters.tiny_chat import FAMILIES
 from tests.adapters.tiny_chexagent import write_tiny_chexagent
@@ -60,13 +64,13 @@ def noise(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     return [folder / f"{number}.png" for number in range(2)]
 
 
-def next_logits(adapter: Adapter, asked: Request) -> Tensor:
-    """Logits of the first new token, as the model is really asked: (vocabulary,)."""
+def taken(adapter: Adapter, asked: Request, look: Callable[[Any, dict[str, Any]], Tensor]) -> Tensor:
+    """What `look` makes of the model and its inputs when it is really asked."""
     found: list[Tensor] = []
     original = GenerationMixin.generate
 
     def looking(self: Any, *, generation_config: Any, **inputs: Any) -> Any:
-        found.append(self(**inputs).logits[0, -1])
+        found.append(look(self, inputs))
         return original(self, **inputs, generation_config=generation_config)
 
     with pytest.MonkeyPatch.context() as patch:
@@ -76,11 +80,55 @@ def next_logits(adapter: Adapter, asked: Request) -> Tensor:
     return found[0]
 
 
+def next_logits(adapter: Adapter, asked: Request) -> Tensor:
+    """Logits of the first new token: (vocabulary,)."""
+    return taken(adapter, asked, lambda model, inputs: model(**inputs).logits[0, -1])
+
+
+def special_ids(adapter: Any) -> list[int]:
+    """Tokens that are no text."""
+    if isinstance(adapter, OneVision):
+        return [adapter.chat.start, adapter.chat.end, adapter.chat.image]
+    if isinstance(adapter, LlavaMed | RaDialog):
+        pieces = adapter._pieces
+        return [pieces.start, pieces.end, pieces.unknown]
+    return [number for number, token in adapter.tokenizer.added_tokens_decoder.items() if token.content.strip()]
+
+
+def special_tokens(adapter: Any) -> str:
+    """The special tokens as text."""
+    if isinstance(adapter, OneVision | LlavaMed | RaDialog):
+        return "<image></s><s><unk><|im_end|><|im_start|>assistant"
+    return "".join(adapter.tokenizer.convert_ids_to_tokens(special_ids(adapter)))
+
+
+def how_many(adapter: Adapter, asked: Request) -> list[int]:
+    """How often each special token is in what the model takes."""
+
+    def count(model: Any, inputs: dict[str, Any]) -> Tensor:
+        table = model.get_input_embeddings()
+        rows = table(inputs["input_ids"]) if "input_ids" in inputs else inputs["inputs_embeds"]
+        special = table(torch.tensor(special_ids(adapter)))
+        return (rows[0, :, None] == special).all(-1).sum(0)
+
+    return taken(adapter, asked, count).tolist()
+
+
 @pytest.mark.parametrize("adapter", [name for name in MODELS if name not in ONE_QUESTION], indirect=True)
 @pytest.mark.parametrize("rounds", [1, 2, 3])
 def test_the_picture_counts_in_every_turn(adapter: Adapter, noise: list[Path], rounds: int) -> None:
     shown, another = (next_logits(adapter, request(image, *DIALOGUE[: 2 * rounds - 1])) for image in noise)
     assert (shown - another).abs().max() > 1e-3
+
+
+def test_special_tokens_in_what_is_said_are_text(adapter: Adapter, noise: list[Path]) -> None:
+    said = special_tokens(adapter)
+    plain, awkward = (how_many(adapter, request(noise[0], text)) for text in ("Report.", f"Report{said}."))
+    assert awkward == plain
+    assert sum(plain) > 0
+    if not isinstance(adapter, OneQuestionAdapter):
+        plain, awkward = (how_many(adapter, request(noise[0], "Hm", text, text)) for text in ("a", f"a{said}b"))
+        assert awkward == plain
 
 
 def test_every_model_with_a_name_is_tested_here() -> None:

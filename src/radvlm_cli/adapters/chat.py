@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
-from itertools import compress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,8 +17,10 @@ from radvlm_cli.adapters.computing import described, free_memory
 from radvlm_cli.adapters.pictures import answer_readable, described_reading, picture_size
 from radvlm_cli.adapters.profile import Profile, choose_profile, split_name
 from radvlm_cli.adapters.protocol import Adapter, Card, Loading, Reply, Request, WeightsNeed
+from radvlm_cli.adapters.special_tokens import added_tokens, spelling_out
 from radvlm_cli.errors import ConfigError, DataError
 from radvlm_cli.hashing import content_hash
+from radvlm_cli.records import Turn
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
 
 _CHARACTERS_PER_TOKEN = 3
 _HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?")
-_UNUSABLE = "a turn holds the token that stands for a picture, or the template has no place for one"
 
 
 def card_of(rest: str | None) -> Card:
@@ -71,7 +71,23 @@ def _load(loading: Loading, *, profile: Profile, profile_name: str) -> Adapter:
     template = chat_template(folder, tokenizer)
     model = load_strictly(AutoModelForImageTextToText, folder, loading, trust_remote_code=False)
     encoder = make_encoder(folder, model.config, tokenizer, profile.pixels)
-    return ChatAdapter(model, tokenizer, encoder, template, profile, profile_name)
+    adapter = ChatAdapter(model, tokenizer, encoder, template, profile, profile_name)
+    _check_template(adapter, folder)
+    return adapter
+
+
+def _check_template(adapter: ChatAdapter, folder: Path) -> None:
+    """DataError where a question with a picture cannot be put in the words of the chat template."""
+    from jinja2 import TemplateError
+
+    try:
+        places = adapter.render((Turn("human", "What is seen?"),)).count(adapter.encoder.placeholder)
+    except TemplateError as error:
+        raise DataError(f"The chat template of {folder} cannot be used: {error}") from error
+    if places != 1:
+        raise DataError(
+            f"The chat template of {folder} has no place for a picture.", "Get chat_template.jinja, or the whole again"
+        )
 
 
 def chat_template(folder: Path, tokenizer: Any) -> str:
@@ -88,12 +104,12 @@ def chat_template(folder: Path, tokenizer: Any) -> str:
     return template
 
 
-def messages(request: Request, system: str | None) -> list[dict[str, Any]]:
+def messages(turns: Sequence[Turn], system: str | None) -> list[dict[str, Any]]:
     """A dialogue in the form that chat templates take: the picture stands in the first turn, before its text."""
     said: list[dict[str, Any]] = []
     if system is not None:
         said.append({"role": "system", "content": [{"type": "text", "text": system}]})
-    for number, turn in enumerate(request.turns):
+    for number, turn in enumerate(turns):
         content = [{"type": "text", "text": turn.text}]
         if number == 0:
             content.insert(0, {"type": "image"})
@@ -115,6 +131,9 @@ class ChatAdapter:
         self.template = template
         self.profile = profile
         self.end_ids = _end_ids(model, tokenizer)
+        tokens = {encoder.placeholder, *_of_pictures(model, tokenizer), *added_tokens(tokenizer, special=True)}
+        # Some prompts show the form of a box with the tokens that are for it.
+        self._spelled_out = spelling_out(token for token in tokens if token not in profile.words)
         if tokenizer.pad_token_id is None:
             tokenizer.pad_token = tokenizer.convert_ids_to_tokens(min(self.end_ids))
         self.identity: Mapping[str, Any] = {
@@ -137,43 +156,43 @@ class ChatAdapter:
         """See Adapter."""
         return answer_readable(requests, _in_colour, lambda those, images: self._answer(those, images, most))
 
-    def close(self) -> None:
-        """See Adapter."""
-        self.model = None
-        free_memory()
-
-    def _answer(self, requests: Sequence[Request], images: Sequence[Image], most: int) -> list[Reply]:
-        texts = [self._render(request) for request in requests]
-        usable = [text.count(self.encoder.placeholder) == 1 for text in texts]
-        made: Iterator[Reply] = iter(())
-        if any(usable):
-            made = iter(self._generate(list(compress(texts, usable)), list(compress(images, usable)), most))
-        return [next(made) if each else Reply("", error=_UNUSABLE) for each in usable]
-
-    def _render(self, request: Request) -> str:
-        """The text that the model continues."""
+    def render(self, turns: Sequence[Turn]) -> str:
+        """The text that the model continues, with one placeholder of a picture."""
+        spoken = [turn._replace(text=self._spelled_out(turn.text)) for turn in turns]
         text: str = self.tokenizer.apply_chat_template(
-            messages(request, self.profile.system),
+            messages(spoken, self.profile.system),
             chat_template=self.template,
             tokenize=False,
             add_generation_prompt=True,
         )
         return text
 
-    def _generate(self, texts: Sequence[str], images: Sequence[Image], most: int) -> list[Reply]:
-        from radvlm_cli.adapters.generation import generate
+    def close(self) -> None:
+        """See Adapter."""
+        self.model = None
+        free_memory()
 
-        inputs = self.encoder.encode(texts, images)
+    def _answer(self, requests: Sequence[Request], images: Sequence[Image], most: int) -> list[Reply]:
+        from radvlm_cli.adapters.generation import reply
+
+        inputs = self.encoder.encode([self.render(request.turns) for request in requests], images)
         tensors = {
             name: value.to(self.model.device, self.model.dtype if value.is_floating_point() else None)
             for name, value in inputs.tensors.items()
         }
-        made = generate(self.model, most=most, end_ids=self.end_ids, pad_id=self.tokenizer.pad_token_id, **tensors)
-        decoded = [self.tokenizer.decode(each.ids, skip_special_tokens=True).strip() for each in made]
-        return [
-            Reply(text, each.truncated, tokens_in=length, tokens_out=len(each.ids), seen=seen)
-            for text, each, length, seen in zip(decoded, made, inputs.lengths, inputs.seen, strict=True)
-        ]
+        pad = self.tokenizer.pad_token_id
+        return reply(self.model, self._decode, inputs.seen, most=most, end_ids=self.end_ids, pad_id=pad, **tensors)
+
+    def _decode(self, ids: list[int]) -> str:
+        text: str = self.tokenizer.decode(ids, skip_special_tokens=True)
+        return text.strip()
+
+
+def _of_pictures(model: Any, tokenizer: Any) -> list[str]:
+    """Tokens that stand for a picture, a video and the like; not all tokenizers have them marked as special."""
+    told: dict[str, Any] = model.config.to_dict()
+    ids = [value for name, value in told.items() if name.endswith(("_token_id", "_token_index"))]
+    return [str(token) for token in tokenizer.convert_ids_to_tokens([each for each in ids if isinstance(each, int)])]
 
 
 def _in_colour(picture: Image) -> Image:

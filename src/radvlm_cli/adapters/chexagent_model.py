@@ -165,9 +165,8 @@ class CheXagentAdapter(OneQuestionAdapter):
 
     def row(self, request: Request) -> list[int]:
         """Token ids; see OneQuestionAdapter."""
-        # Added tokens cut a text for the tokenizer, so what lies between them can be encoded by itself. Tags that stand
-        # in the question are text of somebody's, not a second image.
-        text = "\n" + only_turn(request, "CheXagent-2").replace("<|", "< |")
+        # Added tokens cut a text for the tokenizer, so what lies between them can be encoded by itself.
+        text = "\n" + self.spelled_out(only_turn(request, "CheXagent-2"))
         return [*self._before, *self._image, *self._ids(text), *self._after]
 
     def pixels(self, picture: Image.Image) -> Tensor:

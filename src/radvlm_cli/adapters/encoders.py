@@ -27,8 +27,6 @@ class Inputs(NamedTuple):
 
     tensors: Mapping[str, Any]
     """Keyword arguments of the model: input_ids (rows, length) padded on the left, attention_mask, pixel_values, ..."""
-    lengths: tuple[int, ...]
-    """Tokens of each row without padding."""
     seen: tuple[tuple[int, int] | None, ...]
     """Width and height of each picture as the model gets it, where its boxes are in pixels of that."""
 
@@ -87,12 +85,12 @@ class _Own:
         self.placeholder = str(tokenizer.convert_ids_to_tokens(self.image_id))
         self.name = type(processor).__name__
 
-    def _rows(self, texts: Sequence[str], pictures: Sequence[str]) -> tuple[dict[str, Any], tuple[int, ...]]:
+    def _rows(self, texts: Sequence[str], pictures: Sequence[str]) -> dict[str, Any]:
         """Token ids of texts in which the placeholder stands for `pictures`."""
         expanded = [text.replace(self.placeholder, new) for text, new in zip(texts, pictures, strict=True)]
         rows = self.tokenizer(expanded, add_special_tokens=False)["input_ids"]
         padded = pad_left(rows, self.tokenizer.pad_token_id or 0)
-        return {"input_ids": padded.rows, "attention_mask": padded.mask}, tuple(map(len, rows))
+        return {"input_ids": padded.rows, "attention_mask": padded.mask}
 
 
 class _Qwen(_Own):
@@ -108,11 +106,11 @@ class _Qwen(_Own):
         found = self.processor(images=list(images), return_tensors="pt")
         grids = found["image_grid_thw"]
         counts = [int(grid.prod()) // self.processor.merge_size**2 for grid in grids]
-        tensors, lengths = self._rows(texts, [self.placeholder * count for count in counts])
+        tensors = self._rows(texts, [self.placeholder * count for count in counts])
         tensors["mm_token_type_ids"] = (tensors["input_ids"] == self.image_id).int()
         patch = self.processor.patch_size
         seen = tuple((int(width) * patch, int(height) * patch) for _time, height, width in grids)
-        return Inputs(tensors | {"pixel_values": found["pixel_values"], "image_grid_thw": grids}, lengths, seen)
+        return Inputs(tensors | {"pixel_values": found["pixel_values"], "image_grid_thw": grids}, seen)
 
     def tokens(self, size: tuple[int, int]) -> int:
         """See Encoder."""
@@ -131,8 +129,8 @@ class _InternVL(_Own):
         """See Encoder."""
         found = self.processor(images=list(images), crop_to_patches=True, return_tensors="pt")
         pictures = [f"<img>{self.placeholder * (self.per_tile * int(n))}</img>" for n in found["num_patches"]]
-        tensors, lengths = self._rows(texts, pictures)
-        return Inputs(tensors | {"pixel_values": found["pixel_values"]}, lengths, (None,) * len(images))
+        tensors = self._rows(texts, pictures)
+        return Inputs(tensors | {"pixel_values": found["pixel_values"]}, (None,) * len(images))
 
     def tokens(self, size: tuple[int, int]) -> int:
         """See Encoder."""
@@ -164,9 +162,8 @@ class _ByProcessor:
             add_special_tokens=False,  # the template has put them
             return_tensors="pt",
         )
-        lengths = tuple(int(n) for n in found["attention_mask"].sum(dim=1))
         tensors = {name: value for name, value in found.items() if isinstance(value, torch.Tensor)}
-        return Inputs(tensors, lengths, (None,) * len(images))
+        return Inputs(tensors, (None,) * len(images))
 
     def tokens(self, size: tuple[int, int]) -> int:
         """See Encoder."""

@@ -6,12 +6,14 @@ rows of a batch come out wrong in every family of models.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 from transformers import GenerationConfig
+
+from radvlm_cli.adapters.protocol import Reply
 
 
 class Padded(NamedTuple):
@@ -61,6 +63,25 @@ def generate(model: Any, *, most: int, end_ids: Collection[int], pad_id: int, **
         made = model.generate(**inputs, generation_config=model.generation_config)
     given = inputs["input_ids"].shape[1] if inputs.get("input_ids") is not None else 0
     return [cut(row, end_ids) for row in made[:, given:].tolist()]
+
+
+def reply(
+    model: Any,
+    decode: Callable[[list[int]], str],
+    seen: Iterable[tuple[int, int] | None],
+    *,
+    most: int,
+    end_ids: Collection[int],
+    pad_id: int,
+    **inputs: Any,
+) -> list[Reply]:
+    """Continue each row as `generate` does; a reply to each. `decode`: new ids to text; `seen`: see Reply."""
+    made = generate(model, most=most, end_ids=end_ids, pad_id=pad_id, **inputs)
+    lengths = inputs["attention_mask"].sum(1).tolist()
+    return [
+        Reply(decode(each.ids), each.truncated, tokens_in=length, tokens_out=len(each.ids), seen=size)
+        for each, length, size in zip(made, lengths, seen, strict=True)
+    ]
 
 
 def cut(row: Sequence[int], end_ids: Collection[int]) -> Generated:

@@ -23,7 +23,7 @@ from torch import Tensor
 from transformers import CLIPVisionConfig, LlavaConfig, LlavaForConditionalGeneration, MistralConfig
 
 from radvlm_cli.adapters.computing import described, free_memory
-from radvlm_cli.adapters.generation import generate, pad_left
+from radvlm_cli.adapters.generation import pad_left, reply
 from radvlm_cli.adapters.loading import load_strictly
 from radvlm_cli.adapters.pictures import answer_readable, described_reading
 from radvlm_cli.adapters.pieces import Pieces
@@ -139,19 +139,9 @@ class LlavaMed:
         }
 
     def _answer(self, requests: Sequence[Request], pixels: Sequence[Tensor], most: int) -> list[Reply]:
-        inputs, end = self.inputs(requests, pixels), self._pieces.end
-        made = generate(self.model, most=most, end_ids={end}, pad_id=end, **inputs)
-        lengths = inputs["attention_mask"].sum(1).tolist()
-        return [
-            Reply(
-                self._pieces.decode(each.ids),
-                each.truncated,
-                tokens_in=length,
-                tokens_out=len(each.ids),
-                seen=(self._side, self._side),
-            )
-            for each, length in zip(made, lengths, strict=True)
-        ]
+        end, seen = self._pieces.end, [(self._side, self._side)] * len(requests)
+        inputs = self.inputs(requests, pixels)
+        return reply(self.model, self._pieces.decode, seen, most=most, end_ids={end}, pad_id=end, **inputs)
 
     def _prepare(self, picture: Image.Image) -> Tensor:
         return prepare(picture, self._side, whole=self._whole)

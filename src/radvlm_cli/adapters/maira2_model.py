@@ -224,7 +224,7 @@ class Maira2Adapter(OneQuestionAdapter):
     def row(self, request: Request) -> list[int]:
         """Token ids; see OneQuestionAdapter."""
         before = _REPORT if request.task == "report" else _GROUNDING
-        text = " " + only_turn(request, "MAIRA-2").replace(_IMAGE, "< image>")
+        text = " " + self.spelled_out(only_turn(request, "MAIRA-2"))
         content = [{"type": "text", "text": before}, {"type": "image", "index": 0}, {"type": "text", "text": text}]
         rendered = self.tokenizer.apply_chat_template(
             [{"role": "user", "content": content}], tokenize=False, add_generation_prompt=True

@@ -14,6 +14,7 @@ from radvlm_cli.adapters.computing import free_memory
 from radvlm_cli.adapters.generation import Generated, generate
 from radvlm_cli.adapters.pictures import answer_readable
 from radvlm_cli.adapters.protocol import Reply, Request
+from radvlm_cli.adapters.special_tokens import added_tokens, spelling_out
 from radvlm_cli.errors import ConfigError
 
 
@@ -25,6 +26,7 @@ class OneQuestionAdapter(ABC):
 
     def __init__(self, model: Any, tokenizer: Any) -> None:
         self.model, self.tokenizer = model, tokenizer
+        self.spelled_out = spelling_out(added_tokens(tokenizer))
 
     @abstractmethod
     def pixels(self, picture: Image.Image) -> Tensor:

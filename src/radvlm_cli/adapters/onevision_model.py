@@ -16,7 +16,7 @@ from PIL import Image
 from transformers import LlavaOnevisionForConditionalGeneration
 
 from radvlm_cli.adapters.computing import described, free_memory
-from radvlm_cli.adapters.generation import Generated, generate, pad_left
+from radvlm_cli.adapters.generation import pad_left, reply
 from radvlm_cli.adapters.loading import load_strictly
 from radvlm_cli.adapters.pictures import answer_readable, described_reading, picture_size
 from radvlm_cli.adapters.protocol import Loading, Reply, Request
@@ -104,10 +104,9 @@ class OneVision:
         }
 
     def _answer(self, requests: Sequence[Request], pictures: Sequence[Cut], most: int) -> list[Reply]:
-        inputs = self.inputs(requests, pictures)
-        made = generate(self.model, most=most, end_ids=self.end_ids, pad_id=self.chat.end, **inputs)
-        lengths = inputs["attention_mask"].sum(1).tolist()
-        return [self._reply(*each) for each in zip(pictures, lengths, made, strict=True)]
+        inputs, end = self.inputs(requests, pictures), self.chat.end
+        seen = [(width, height) for _tiles, (height, width) in pictures]
+        return reply(self.model, self._decode, seen, most=most, end_ids=self.end_ids, pad_id=end, **inputs)
 
     def _pixels(self, pictures: Sequence[Cut]) -> torch.Tensor:
         """All tiles one after another, (tiles, 3, side, side); they go to the device as 8 bits, grey ones once."""
@@ -116,13 +115,10 @@ class OneVision:
         pixels = torch.from_numpy(np.concatenate(tiles)).to(self.device)
         return normalise(pixels, self.dtype).expand(-1, 3, -1, -1)
 
-    def _reply(self, picture: Cut, tokens_in: int, made: Generated) -> Reply:
-        text = self.chat.decode(made.ids)
-        if self._cuts_at_roles:
-            # As published: an answer that speaks of a user or an assistant loses all before.
-            text = _ROLES.split(text)[-1]
-        height, width = picture.size
-        return Reply(text, made.truncated, tokens_in, len(made.ids), (width, height))
+    def _decode(self, ids: list[int]) -> str:
+        text = self.chat.decode(ids)
+        # As published: an answer that speaks of a user or an assistant loses all before.
+        return _ROLES.split(text)[-1] if self._cuts_at_roles else text
 
     def close(self) -> None:
         """Let go of the weights."""

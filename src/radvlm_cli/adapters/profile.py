@@ -102,6 +102,11 @@ class Profile(BaseModel):
     def _asks(self) -> Prompts:
         return parse_prompts(self.prompts, f"The profile of {self.title}")
 
+    @property
+    def words(self) -> str:
+        """All that its prompts say, in one text."""
+        return "\n".join(text for texts in self._asks.texts.values() for text in texts)
+
     def prompt(self, asked: Asked, protocol: Protocols = "default") -> str:
         """The first user turn of a single-turn task; ConfigError for a task that the model is not asked."""
         return self._asks.prompt(asked, protocol)

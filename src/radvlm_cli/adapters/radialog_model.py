@@ -19,7 +19,7 @@ from torch import Tensor
 
 from radvlm_cli.adapters.biovil import CROP, prepare
 from radvlm_cli.adapters.computing import described, free_memory
-from radvlm_cli.adapters.generation import generate, pad_left
+from radvlm_cli.adapters.generation import pad_left, reply
 from radvlm_cli.adapters.pictures import answer_readable, described_reading
 from radvlm_cli.adapters.pieces import Pieces
 from radvlm_cli.adapters.protocol import Loading, Reply, Request
@@ -106,19 +106,9 @@ class RaDialog:
         return {"inputs_embeds": padded.rows, "attention_mask": padded.mask}
 
     def _answer(self, requests: Sequence[Request], pixels: Sequence[Tensor], most: int) -> list[Reply]:
-        inputs, end = self.inputs(requests, pixels), self._pieces.end
-        made = generate(self._parts.language, most=most, end_ids={end}, pad_id=end, **inputs)
-        lengths = inputs["attention_mask"].sum(1).tolist()
-        return [
-            Reply(
-                self._pieces.decode(each.ids),
-                each.truncated,
-                tokens_in=length,
-                tokens_out=len(each.ids),
-                seen=(CROP, CROP),
-            )
-            for each, length in zip(made, lengths, strict=True)
-        ]
+        end, seen = self._pieces.end, [(CROP, CROP)] * len(requests)
+        inputs = self.inputs(requests, pixels)
+        return reply(self._parts.language, self._pieces.decode, seen, most=most, end_ids={end}, pad_id=end, **inputs)
 
     def close(self) -> None:
         """Give back the memory of the model."""
