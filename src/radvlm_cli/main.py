@@ -61,6 +61,8 @@ def run(arguments: list[str]) -> int:
     except RadvlmError as error:
         print(f"{'' if isinstance(error, Interrupted) else 'Error: '}{error.message}", file=sys.stderr)
         if error.hint:
-            print(f"{'Go on' if isinstance(error, Interrupted) else 'Try'}:  {error.hint}", file=sys.stderr)
+            # A hint of several commands has each on a line of its own.
+            hint = error.hint.replace("\n", "\n      ")
+            print(f"{'Go on' if isinstance(error, Interrupted) else 'Try'}:  {hint}", file=sys.stderr)
         return error.exit_code
     return 0

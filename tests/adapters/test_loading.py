@@ -49,16 +49,42 @@ def cached(cache: Path, need: WeightsNeed, commit: str, *files: str) -> Path:
 
 def test_folders_that_are_given_are_taken(tmp_path: Path) -> None:
     first, second = tmp_path / "a", tmp_path / "b"
-    first.mkdir()
-    second.mkdir()
-    assert find_weights(card_of(BASE, TOP), [first, second]) == (first, second)
-    with pytest.raises(ConfigError, match="2 folder"):
-        find_weights(card_of(BASE, TOP), [first])
-    with pytest.raises(ConfigError, match="does not exist"):
-        find_weights(card_of(BASE), [tmp_path / "c"])
-    (tmp_path / "file").touch()
-    with pytest.raises(ConfigError, match="is a file"):
-        find_weights(card_of(BASE), [tmp_path / "file"])
+    for folder, file in ((first, "model.safetensors"), (second, "pytorch_model.bin")):
+        folder.mkdir()
+        (folder / file).touch()
+    assert find_weights(card_of(BASE, TOP), [first, first / ".." / "b"]) == (first, second)
+
+
+@pytest.mark.parametrize(
+    ("given", "message", "hint"),
+    [
+        (["whole"], "2 folders, in this order: org/base, org/top. --weights names 1.", "--weights models/base --w"),
+        (["whole", "nowhere"], "nowhere does not exist.", "hf download org/top --local-dir models/top"),
+        (["whole/model.safetensors", "whole"], "is a file; --weights takes the folder", "/whole"),
+        (
+            ["whole", "empty"],
+            r"empty does not hold the weights of org/top: \*.safetensors lacking",
+            "hf download org/top",
+        ),
+        (
+            ["half", "whole"],
+            "half does not hold the weights of org/base: 2.safetensors lacking",
+            "hf download org/base",
+        ),
+    ],
+)
+def test_folders_that_cannot_be_what_is_wanted_are_refused_before_anything_is_loaded(
+    tmp_path: Path, given: list[str], message: str, hint: str
+) -> None:
+    for name in ("whole", "empty", "half"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "whole" / "model.safetensors").touch()
+    (tmp_path / "half" / "1.safetensors").touch()
+    index = {"weight_map": {"a": "1.safetensors", "b": "2.safetensors"}}
+    (tmp_path / "half" / "model.safetensors.index.json").write_text(json.dumps(index))
+    with pytest.raises(ConfigError, match=message) as refused:
+        find_weights(card_of(BASE, TOP), [tmp_path / name for name in given])
+    assert hint in (refused.value.hint or "")
 
 
 def test_the_cache_is_looked_through_for_what_is_not_given(tmp_path: Path) -> None:
@@ -82,7 +108,7 @@ def test_what_is_not_there_is_named_with_its_licence_and_the_command_that_gets_i
     assert "org/top (licence: gated)" in raised.value.message
     assert "org/base" not in raised.value.message
     assert raised.value.hint == (
-        "hf download org/top --local-dir models/top (accept its terms first); "
+        "hf download org/top --local-dir models/top  # accept its terms first\n"
         f"then add --weights {base} --weights models/top"
     )
     with pytest.raises(ConfigError) as raised:

@@ -18,7 +18,7 @@ from tests.stages.evaluating import Bench, make_bench, rows, run_eval, script, t
 @pytest.fixture(autouse=True)
 def unscored(monkeypatch: pytest.MonkeyPatch) -> None:
     """Scores have tests of their own."""
-    monkeypatch.setattr("radvlm_cli.stages.scoring.score", lambda _run, _evaluation: [])
+    monkeypatch.setattr("radvlm_cli.stages.scoring.score", lambda _run, _evaluation, _choice: [])
 
 
 @pytest.fixture(scope="module")
@@ -109,7 +109,7 @@ def test_answers_are_not_mixed_with_those_of_a_model_that_says_otherwise_of_itse
 
 def test_two_runs_do_not_work_on_one_evaluation(bench: Bench) -> None:
     run_eval(bench, task=["report"])
-    with stage_lock(bench.path, "evaluation-1"), pytest.raises(StoreError, match="evaluation-1"):
+    with stage_lock(bench.path, "evaluation-1"), pytest.raises(StoreError, match="Another run is at work on"):
         run_eval(bench, task=["report"])
 
 

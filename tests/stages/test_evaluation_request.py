@@ -91,7 +91,7 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "an unknown model": ({"model": "radvml"}, "Do you mean radvlm"),
     "a folder that is not there": ({"model": "models/none"}, "no folder models/none"),
     "weights that are not there": ({"model": "llavaov", "weights": [Path("/nowhere")]}, "/nowhere does not exist"),
-    "too many weights": ({"model": "llavaov", "weights": [Path("/a"), Path("/b")]}, "not 2"),
+    "too many weights": ({"model": "llavaov", "weights": [Path("/a"), Path("/b")]}, "from one folder: .* names 2"),
     "weights for a script": ({"model": "scripted", "weights": [Path("/a")]}, "from no weights"),
     "an unknown task": ({"model": "scripted", "task": ["vqa"]}, "no task 'vqa'"),
     "an unknown dtype": ({"model": "scripted", "dtype": "int3"}, "no dtype 'int3'"),

@@ -6,7 +6,6 @@ without a word. Here the modules have the names of the checkpoint's weights, so 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,7 @@ from transformers import CodeGenTokenizer, PhiConfig, PhiForCausalLM, SiglipVisi
 
 from radvlm_cli.adapters.computing import described
 from radvlm_cli.adapters.generation import Generated, pad_left
-from radvlm_cli.adapters.loading import load_strictly
+from radvlm_cli.adapters.loading import load_strictly, read_config_file
 from radvlm_cli.adapters.one_question import OneQuestionAdapter, only_turn
 from radvlm_cli.adapters.pictures import described_reading
 from radvlm_cli.adapters.protocol import Loading, Request
@@ -79,14 +78,12 @@ def read_config(folder: Path) -> Any:
 
     DataError: it is no CheXagent-2, or a weight that tells a size is missing.
     """
+    raw = read_config_file(folder, "CheXagent-2")
     try:
-        raw = json.loads((folder / "config.json").read_text(encoding="utf-8"))
         visual = raw["visual"]
         stated = (visual["image_size"], visual["output_dim"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise DataError(
-            f"{folder} holds no CheXagent-2: its config.json has no usable `visual` ({error!r})."
-        ) from error
+    except (KeyError, TypeError) as error:
+        raise DataError(f"{folder} holds no CheXagent-2: its config.json has no usable `visual`.") from error
     tower: Any = _tower_config(folder)
     config: Any = CheXagentConfig(**{k: v for k, v in raw.items() if k not in ("model_type", "auto_map", "visual")})
     if stated != (tower.image_size, config.hidden_size):

@@ -11,7 +11,6 @@ that SentencePiece puts at the beginning of the second stretch would be lost.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -24,7 +23,7 @@ from transformers import CLIPVisionConfig, LlavaConfig, LlavaForConditionalGener
 
 from radvlm_cli.adapters.computing import described, free_memory
 from radvlm_cli.adapters.generation import pad_left, reply
-from radvlm_cli.adapters.loading import load_strictly
+from radvlm_cli.adapters.loading import load_strictly, read_config_file
 from radvlm_cli.adapters.pictures import answer_readable, described_reading
 from radvlm_cli.adapters.pieces import Pieces
 from radvlm_cli.adapters.protocol import Loading, Reply, Request
@@ -155,16 +154,13 @@ class LlavaMed:
 def read_config(folder: Path, pieces: Pieces) -> LlavaConfig:
     """The published config.json in transformers' words. DataError: it is of a model that this is not true of."""
     path = folder / "config.json"
-    try:
-        given: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path} cannot be read: {error}", "Get the whole checkpoint.") from error
+    given = read_config_file(folder, "LLaVA-Med v1.5")
     for name, value in _SETTLED.items():
         if given.get(name) != value:
             raise DataError(f"{path}: {name} is {given.get(name)!r}, not {value!r}: this is not LLaVA-Med v1.5.")
     lacking = [name for name in _TEXT if name not in given]
     if lacking:
-        raise DataError(f"{path} does not say {', '.join(lacking)}.", "Get the whole checkpoint.")
+        raise DataError(f"{path} does not say {', '.join(lacking)}.")
     if not pieces.whole_alphabet:
         raise DataError(f"The tokenizer in {folder} does not know every character; LLaVA-Med's does.")
     return LlavaConfig(

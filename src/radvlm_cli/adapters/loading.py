@@ -28,11 +28,13 @@ def find_weights(card: Card, given: Sequence[Path] = (), *, cache: Path | None =
     """
     if given:
         if len(given) != len(card.weights):
+            number = len(card.weights)
             raise ConfigError(
-                f"{card.name} is loaded from {len(card.weights)} folder(s), not {len(given)}.",
-                "--weights PATH for each of " + ", ".join(need.hub_id for need in card.weights),
+                f"{card.name} is loaded from {'one folder' if number == 1 else f'{number} folders, in this order'}: "
+                f"{', '.join(need.hub_id for need in card.weights)}. --weights names {len(given)}.",
+                " ".join(f"--weights {_folder_for(need)}" for need in card.weights),
             )
-        return tuple(_check_given(path) for path in given)
+        return tuple(_check_given(path, need) for path, need in zip(given, card.weights, strict=True))
     found = [locate(need, cache=cache) for need in card.weights]
     lacking = [need for need, path in zip(card.weights, found, strict=True) if path is None]
     if lacking:
@@ -42,7 +44,7 @@ def find_weights(card: Card, given: Sequence[Path] = (), *, cache: Path | None =
         options = " ".join(f"--weights {place}" for place in places)
         raise ConfigError(
             f"The weights of {card.title} are not on this machine: {wanted}.",
-            "; ".join([*(how_to_get(need) for need in lacking), f"then add {options}"]),
+            "\n".join([*(how_to_get(need) for need in lacking), f"then add {options}"]),
         )
     return tuple(path for path in found if path is not None)
 
@@ -77,15 +79,15 @@ def lacking_files(folder: Path) -> list[str]:
     # A repository may hold both forms; a download of one of them is whole.
     named = {name for name in named if name.endswith(".safetensors") or not has_safetensors}
     if not named and not any(name.endswith(_WEIGHTS) for name in present):
-        return ["*.safetensors"]
+        return [f"*{_WEIGHTS[0]}"]
     return sorted(named - present)
 
 
 def how_to_get(need: WeightsNeed) -> str:
-    """The command that gets a repository, or the note where that is no simple download."""
+    """The command that gets a repository, on a line by itself, with what there is to note about it."""
     revision = f" --revision {need.revision}" if need.revision else ""
     command = f"hf download {need.hub_id}{revision} --local-dir {_folder_for(need)}"
-    return f"{command} ({need.note})" if need.note else command
+    return f"{command}  # {need.note}" if need.note else command
 
 
 def _folder_for(need: WeightsNeed) -> str:
@@ -96,11 +98,16 @@ def _terms(need: WeightsNeed) -> str:
     return f"licence: {need.licence}"
 
 
-def _check_given(path: Path) -> Path:
+def _check_given(path: Path, need: WeightsNeed) -> Path:
+    if path.is_file():
+        raise ConfigError(f"{path} is a file; --weights takes the folder that it lies in.", f"--weights {path.parent}")
     if not path.is_dir():
-        what = "is a file; give the folder that it lies in" if path.exists() else "does not exist"
-        raise ConfigError(f"{path} {what}.", "--weights FOLDER")
-    return path.absolute()
+        raise ConfigError(f"{path} does not exist.", how_to_get(need))
+    lacking = lacking_files(path)
+    if lacking:
+        listed = ", ".join(lacking[:5]) + (f" and {len(lacking) - 5} more" if len(lacking) > 5 else "")
+        raise ConfigError(f"{path} does not hold the weights of {need.hub_id}: {listed} lacking.", how_to_get(need))
+    return path.resolve()
 
 
 class Identity(NamedTuple):
@@ -153,6 +160,14 @@ def _read_cache(path: Path) -> dict[str, list[Any]]:
     if not isinstance(entries, dict):
         return {}
     return {name: each for name, each in entries.items() if isinstance(each, list) and len(each) == 3}
+
+
+def read_config_file(folder: Path, title: str) -> dict[str, Any]:
+    """config.json of a checkpoint of the model of that title. DataError where there is none that can be read."""
+    path = folder / "config.json"
+    if not path.is_file():
+        raise DataError(f"{folder} holds no {title}: it has no config.json.")
+    return _read_object(path)
 
 
 def _read_object(path: Path) -> dict[str, Any]:

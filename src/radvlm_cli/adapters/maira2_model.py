@@ -31,7 +31,7 @@ from transformers.models.llava.modeling_llava import LlavaPreTrainedModel
 
 from radvlm_cli.adapters.computing import described
 from radvlm_cli.adapters.generation import pad_left
-from radvlm_cli.adapters.loading import load_strictly
+from radvlm_cli.adapters.loading import load_strictly, read_config_file
 from radvlm_cli.adapters.one_question import OneQuestionAdapter, only_turn
 from radvlm_cli.adapters.pictures import described_reading
 from radvlm_cli.adapters.protocol import Loading, Request
@@ -105,7 +105,7 @@ class Maira2ForConditionalGeneration(LlavaForConditionalGeneration):  # type: ig
 
 def read_config(folder: Path) -> Any:
     """The configuration of a checkpoint. DataError: it is no MAIRA-2, or takes other features than this code does."""
-    raw = _read_json(folder / "config.json")
+    raw = read_config_file(folder, "MAIRA-2")
     lacking = [name for name in ("text_config", "vision_config", "projector_n_layers") if name not in raw]
     if lacking:
         raise DataError(f"{folder} holds no MAIRA-2: its config.json lacks {', '.join(lacking)}.")

@@ -55,7 +55,7 @@ class Pieces:
 
 def _read(path: Path) -> Any:
     if not path.is_file():
-        raise DataError(f"{path.parent} has no {path.name}.", "Get the whole checkpoint, tokenizer included.")
+        raise DataError(f"{path.parent} has no {path.name}.")
     messages: Any = sentencepiece_model_pb2
     proto = messages.ModelProto()
     try:

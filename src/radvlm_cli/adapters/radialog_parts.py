@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,7 +12,7 @@ from torch import Tensor, nn
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from radvlm_cli.adapters.biovil import BiovilTower, build_tower, read_tensors
-from radvlm_cli.adapters.loading import load_state_strictly, load_strictly, raise_misfits
+from radvlm_cli.adapters.loading import load_state_strictly, load_strictly, raise_misfits, read_config_file
 from radvlm_cli.adapters.protocol import Loading
 from radvlm_cli.errors import DataError
 
@@ -71,7 +70,7 @@ def merge_adapter(language: Any, folder: Path) -> Any:
     from peft import PeftConfig, PeftModel, get_peft_model_state_dict, set_peft_model_state_dict
 
     if not (folder / "adapter_config.json").is_file():
-        raise DataError(f"{folder} has no adapter_config.json.", "Get the whole repository.")
+        raise DataError(f"{folder} has no adapter_config.json.")
     config = PeftConfig.from_pretrained(str(folder))
     config.inference_mode = True
     with warnings.catch_warnings():
@@ -109,13 +108,10 @@ def _under(state: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
 
 def _read_config(folder: Path) -> LlamaConfig:
     path = folder / "config.json"
-    try:
-        given: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path} cannot be read: {error}", "Get the whole checkpoint.") from error
+    given = read_config_file(folder, "LLaVA-1.5")
     lacking = [name for name in _CONFIG if name not in given]
     if lacking:
-        raise DataError(f"{path} does not say {', '.join(lacking)}.", "Get the whole checkpoint.")
+        raise DataError(f"{path} does not say {', '.join(lacking)}.")
     if given.get("rope_scaling") is not None:
         raise DataError(f"{path}: rope_scaling is set, and in LLaVA-1.5 it is not.")
     return LlamaConfig(

@@ -255,15 +255,15 @@ def _print_scores(scores: list[dict[str, Any]]) -> None:
     from radvlm_cli.stages.scoring import main_rows
 
     rows = main_rows(scores)
-    lacking: dict[str, list[str]] = {}
+    lacking: dict[tuple[str, str], list[str]] = {}
     for row in rows:
         if (why := row.pop("why")) is not None:
-            lacking.setdefault(why, []).append(f"{row['test set']} {row['metric']}")
+            lacking.setdefault((row["test set"], why), []).append(row["metric"])
     if rows:
         print()
         print_table(rows, title="Scores (failed answers count as wrong; all of them: radvlm report eval):")
-    for why, names in lacking.items():
-        say(f"{', '.join(names)}: {why}")
+    for (test_set, why), names in lacking.items():
+        say(f"{test_set}: {', '.join(names)}: {why}")
 
 
 def _list(given: dict[str, Any]) -> None:

@@ -24,8 +24,9 @@ from typing import Any
 
 from radvlm_cli.adapters import card
 from radvlm_cli.adapters.batching import Batch, Budget, answer_all, is_out_of_memory
+from radvlm_cli.adapters.loading import how_to_get
 from radvlm_cli.adapters.protocol import Adapter, Reply, Request
-from radvlm_cli.errors import ConfigError, RadvlmError
+from radvlm_cli.errors import ConfigError, DataError, RadvlmError
 from radvlm_cli.records import Turn
 from radvlm_cli.stages.answering_job import STOP_FILE, Ask, Job, check_adapter, loading_of, read_asks, read_job
 from radvlm_cli.store.spool_writer import SpoolWriter, now
@@ -233,9 +234,15 @@ def run_worker(manifest: Path, rank: int) -> int:
 
 
 def _load(job: Job, spool: SpoolWriter) -> Adapter:
-    begun = time.monotonic()
+    begun, model = time.monotonic(), card(job.model)
     try:
-        adapter = card(job.model).load(loading_of(job))
+        adapter = model.load(loading_of(job))
+    except DataError as error:
+        # What the folder lacks is the same for all models: the checkpoint that it should hold.
+        gets = "\n".join(map(how_to_get, model.weights))
+        raise DataError(
+            error.message, error.hint or f"--weights FOLDER of {model.title}, which this gets:\n{gets}"
+        ) from error
     except Exception as error:
         if not is_out_of_memory(error):
             raise

@@ -64,6 +64,8 @@ class Answering:
     def to_the_end(self, done_before: int) -> None:
         """Ask until all is answered. Interrupted where it was stopped; EvaluationError where nothing comes any more."""
         watch = Watch(self._run, self._folder, self._work)
+        number = min(self._ranks.world, len(self._left))
+        self._run.progress.note(f"Starting {number} worker{'s'[: number != 1]}; each loads {self._job.model} first.")
         self._run.progress.start("asking", total=done_before + len(self._left), done=done_before)
         while self._left:
             before = len(self._left), sum(self._deaths.values())

@@ -61,6 +61,8 @@ class Watch:
         self._heard[rank] = time.monotonic()
         if kind == "loaded":
             self._work.loaded(body["adapter"])
+            if not self._answered:
+                self._begun = time.monotonic()  # loading is no part of the rate
             where = body.get("gpu") or "the CPU"
             self._run.progress.note(f"Worker {rank}: loaded in {body['seconds']} s on {where} of {body['host']}")
         elif kind == "ended":

@@ -13,7 +13,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from radvlm_cli.errors import ConfigError, EvaluationError, Interrupted
+from radvlm_cli.errors import ConfigError, EvaluationError, Interrupted, StoreError
 from radvlm_cli.stages import scoring
 from radvlm_cli.stages.answering_job import Ask, Job
 from radvlm_cli.stages.answering_passes import Answering
@@ -76,9 +76,11 @@ def evaluate(
         _hold(run, begun, locks)
         _prepare_answers(run, request, begun)
         answering, waiting = _answering(run, request, folder, begun)
+        total = sum(len(each.planned.frozen.samples) for each in begun)
         if waiting:
-            total = sum(len(each.planned.frozen.samples) for each in begun)
             answering.to_the_end(total - waiting)
+        else:
+            run.progress.note(f"All {total:,} samples have answers, which are scored again; --again asks anew.")
         return finish(run, folder, [each.evaluation for each in begun], metrics)
 
 
@@ -192,13 +194,28 @@ def _hold(run: Run, begun: Sequence[_Begun], locks: ExitStack) -> None:
     """Keep other runs away from these evaluations: here by a lock, in SLURM by asking for the job."""
     mine = {each.evaluation.id for each in begun}
     for number in sorted(mine):
-        locks.enter_context(stage_lock(run.store.path, f"evaluation-{number}"))
+        try:
+            locks.enter_context(stage_lock(run.store.path, f"evaluation-{number}"))
+        except StoreError as error:
+            raise StoreError(*_who_is_at_work(run, number)) from error
     for row in answering_rows(run.store):
         if row.job_id is not None and mine & set(row.evaluations) and slurm.job_state(row.job_id):
             raise ConfigError(
                 f"SLURM job {row.job_id} is at work on the same evaluation (run {row.run_id}).",
                 f"Wait for it: radvlm eval --follow {row.run_id}; or: scancel {row.job_id}",
             )
+
+
+def _who_is_at_work(run: Run, number: int) -> tuple[str, str]:
+    """That an evaluation is held by another process, and what to do."""
+    line = evaluation_line(run.store, number)
+    runs = [row.run_id for row in answering_rows(run.store) if number in row.evaluations and row.status == "running"]
+    who = f"Run {runs[-1]}" if runs else "Another run"
+    what = f"{who} is at work on {line['test set']} with {line['model']}"
+    return (
+        f"{what}: {line['answered']:,} of {line['samples']:,} are answered.",
+        "Wait for it (radvlm eval --list shows how far it is), then run this again",
+    )
 
 
 def _prepare_answers(run: Run, request: Request, begun: Sequence[_Begun]) -> None:
