@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
+import shutil
 from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
+from transformers import LlavaOnevisionForConditionalGeneration
 
 from radvlm_cli.adapters.loading import (
     check_finite,
@@ -16,6 +20,7 @@ from radvlm_cli.adapters.loading import (
     identify_weights,
     lacking_files,
     load_state_strictly,
+    load_strictly,
 )
 from radvlm_cli.adapters.protocol import Adapter, Card, Loading, WeightsNeed
 from radvlm_cli.errors import ConfigError, DataError
@@ -184,3 +189,23 @@ def test_a_buffer_without_a_value_is_refused(tmp_path: Path) -> None:
 def test_types() -> None:
     assert choose_dtype("cpu") == torch.float32
     assert choose_dtype("cuda", "float16") == torch.float16
+
+
+def test_weights_that_are_left_out_on_purpose_are_no_news(
+    onevision_folder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    shutil.copytree(onevision_folder, tmp_path / "model")
+    file = tmp_path / "model" / "model.safetensors"
+    save_file(load_file(file) | {"old.buffer": torch.zeros(2)}, file, {"format": "pt"})
+    logger = logging.getLogger("transformers.modeling_utils")
+    logger.addHandler(caplog.handler)
+    kind, how = LlavaOnevisionForConditionalGeneration, Loading((tmp_path / "model",), "cpu")
+    try:
+        load_strictly(kind, tmp_path / "model", how, ignored=["old."])
+        with pytest.raises(DataError, match=r"1 unexpected keys: old\.buffer"):
+            load_strictly(kind, tmp_path / "model", how)
+        assert caplog.records == []
+        logger.warning("something else")
+    finally:
+        logger.removeHandler(caplog.handler)
+    assert {record.message for record in caplog.records} == {"something else"}
