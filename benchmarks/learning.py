@@ -74,7 +74,7 @@ def mean_boxes(known: Sequence[Frozen]) -> dict[str | None, list[Box]]:
     for each in known:
         for sample in each.samples:
             boxes.setdefault(sample.subject, []).extend(sample.reference.get("boxes", ()))
-    return {subject: [tuple(np.mean(found, 0))] for subject, found in boxes.items() if found}
+    return {subject: [Box(*np.mean(found, 0).tolist())] for subject, found in boxes.items() if found}
 
 
 def usual_findings(known: Sequence[Frozen]) -> list[str]:
