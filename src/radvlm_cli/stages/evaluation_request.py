@@ -114,7 +114,7 @@ def make_request(store_path: Path, asked: Asked, *, say: Callable[[str], None]) 
     profile = load_profile(asked.profile) if asked.slurm else None
     ranks = _ranks(asked, model, profile)
     device: Device = "cuda" if ranks.gpus else "cpu"
-    loading = _loading(asked, model, device)
+    loading = loading_values(asked, model, device)
     batch = _batch(asked.batch or "auto")
     if model.weights:
         say("Hashing the weights (kept for the next time).")
@@ -164,7 +164,8 @@ def _as_before(asked: Asked, before: Values) -> Asked:
     return asked._replace(**{name: value for name, value in kept.items() if getattr(asked, name) is None})
 
 
-def _loading(asked: Asked, model: Model, device: Device) -> Values:
+def loading_values(asked: Asked, model: Model, device: Device) -> Values:
+    """Fields of adapters.protocol.Loading, as JSON; ConfigError for options that make no sense."""
     dtype = asked.dtype or "auto"
     if dtype not in DTYPES:
         raise ConfigError(f"There is no dtype {dtype!r}; there are {', '.join(DTYPES)}.", "--dtype auto")

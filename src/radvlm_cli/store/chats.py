@@ -38,6 +38,4 @@ def keep_turn(run: Run, row: ChatRow) -> None:
     values = (run.id, *row)
     columns = ", ".join(("run_id", *ChatRow._fields))
     with run.store.write() as connection:
-        connection.exec_driver_sql(
-            f"INSERT INTO chat_turn ({columns}) VALUES ({', '.join('?' * len(values))})", values
-        )
+        connection.exec_driver_sql(f"INSERT INTO chat_turn ({columns}) VALUES ({', '.join('?' * len(values))})", values)
