@@ -129,7 +129,6 @@ def _study(chosen: Selected, samples: Sequence[Exported], report: Sections | Non
         "report": f"Findings: {told.findings} Impression: {told.impression}.",
         "context": ".".join(filter(None, [*known, why])),
         "subject_id": first.patient_id,
-        "split": "test",
         "model_prediction": first.parsed or "",
         "reference": first.reference["text"],
         "model": chosen.evaluation.model,
