@@ -227,16 +227,6 @@ def test_in_a_terminal_a_dialogue_goes_on_to_its_end(tmp_path: Path, chest: str)
     ]
 
 
-def test_ctrl_c_stops_an_answer_and_not_the_dialogue(tmp_path: Path, chest: str) -> None:
-    (tmp_path / "slow.json").write_text('{"delay": 60}')
-    with Terminal("chat", chest, "-m", f"scripted:{tmp_path / 'slow.json'}", folder=tmp_path) as terminal:
-        terminal.until()
-        terminal.type("Think.", until="Think.\n")
-        terminal.press_ctrl_c()
-        assert "Stopped; nothing is kept" in terminal.until()
-        assert terminal.end("\x04") == 0
-
-
 class Listener:
     """Keeps what it is asked, and gives the replies that it was made with."""
 
@@ -294,6 +284,29 @@ def test_what_was_said_is_told_to_the_model_but_not_what_failed(chest: str) -> N
         session.locate("left lung")
     with pytest.raises(ConfigError, match="writes no boxes"):
         Talk(session).obey("/boxes")
+
+
+def test_ctrl_c_stops_an_answer_and_not_the_dialogue(
+    chest: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    adapter = Listener(Reply("First."), Reply("Second."), Reply("Third."))
+    answer = adapter.answer
+
+    def interrupted(requests: Sequence[Request], most: int) -> list[Reply]:
+        replies = answer(requests, most)
+        if replies[0].text == "Second.":
+            raise KeyboardInterrupt
+        return replies
+
+    monkeypatch.setattr(adapter, "answer", interrupted)
+    monkeypatch.setattr(sys, "stdin", io.StringIO("One?\nTwo?\nThree?\n"))
+    session = session_of("llavaov", adapter, chest)
+    Talk(session).over()
+    said = capsys.readouterr()
+    assert said.out == "First.\nThird.\n"
+    assert "Stopped; nothing is kept of that question." in said.err
+    assert [turn.text for turn in adapter.requests[2].turns] == ["One?", "First.", "Three?"]
+    assert [each.position for each in session.exchanges] == [0, 1]
 
 
 @pytest.mark.slow

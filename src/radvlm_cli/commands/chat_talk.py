@@ -54,17 +54,18 @@ class Talk:
                 import readline  # noqa: F401
             say("Ask something; /help shows what else can be typed.")
         while not self.ended:
+            line = None
             try:
                 line = input(_PROMPT if typed else "")
+                self.obey(line)
             except EOFError:
                 break
             except KeyboardInterrupt:
-                say("\n/quit ends, and so does Ctrl-D.")
-                continue
-            try:
-                self.obey(line)
-            except KeyboardInterrupt:
-                say("\nStopped; nothing is kept of that question.")
+                say(
+                    "\n/quit ends, and so does Ctrl-D."
+                    if line is None
+                    else "\nStopped; nothing is kept of that question."
+                )
             except RadvlmError as error:
                 say(f"Error: {error.message}" + (f"\nTry:  {error.hint}" if error.hint else ""))
 
