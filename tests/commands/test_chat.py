@@ -116,6 +116,12 @@ def test_a_png_of_16_bits_goes_through_the_same_door(tmp_path: Path) -> None:
         (["chest.png"], "No model is named", "radvlm eval --list"),
         (["chest.png", "-m", "llavaov", "--weights", "none"], "none does not exist", None),
         (["chest.png", "-m", "radvlm"], "are not on this machine", "--weights"),
+        (["chest.png", "-m", "endpoint:m"], "is not said", "--base-url"),
+        (
+            ["chest.png", "-m", "endpoint:m", "--base-url", "https://example.com/v1"],
+            "The image would be sent to example.com",
+            "--confirm-zero-retention",
+        ),
         (["chest.png", "-m", "radvlm:4"], "knows no training run 4", None),
         (["chest.png", "-m", "scripted", "--save-boxes", "b.gif"], "no name of a picture", None),
         (["chest.png", "-m", "scripted", "--save-boxes", "./chest.png"], "over the image itself", None),

@@ -13,7 +13,7 @@ from radvlm_cli.commands import eval_options as given_as
 from radvlm_cli.commands import options
 from radvlm_cli.commands.chat_talk import Talk
 from radvlm_cli.commands.output import print_json, say
-from radvlm_cli.config import configured_settings
+from radvlm_cli.config import configured_settings, zero_retention_confirmed
 from radvlm_cli.errors import ConfigError, Interrupted
 
 if TYPE_CHECKING:
@@ -59,6 +59,7 @@ def chat(
     base_url: given_as.BaseUrl = None,
     max_new_tokens: given_as.MaxNewTokens = None,
     set: given_as.Settings = None,
+    zero_retention: given_as.ZeroRetention = False,
     data_dir: options.DataDir = None,
     store: options.StorePath = None,
     as_json: options.Json = False,
@@ -86,6 +87,7 @@ def chat(
 
     names = ("model", "weights", "dtype", "attn", "protocol", "base_url", "max_new_tokens", "set")
     asked = Asked(**{name: given[name] for name in names})
+    asked = asked._replace(zero_retention=zero_retention_confirmed(zero_retention) or None)
     try:
         with open_session(
             image,

@@ -19,10 +19,13 @@ from radvlm_cli.errors import ConfigError, RadvlmError
 from radvlm_cli.hashing import canonical_json
 from radvlm_cli.instructions import abnormality_grounding, anatomical_grounding, phrase_grounding, report_generation
 from radvlm_cli.labels import ABNORMALITIES
+from radvlm_cli.llm.consent import require_consent
+from radvlm_cli.llm.endpoint import find_endpoint
 from radvlm_cli.metrics.family import Status
 from radvlm_cli.records import Box, Turn
 from radvlm_cli.sources.vindr import CLASSES
 from radvlm_cli.stages import evaluation_request
+from radvlm_cli.stages.answering import status_of
 from radvlm_cli.stages.chat_image import Picture, open_image
 from radvlm_cli.stages.evaluated_models import Model, find_model, require_packages, wanted_tasks, weights_words
 from radvlm_cli.stages.reading import reader
@@ -171,8 +174,7 @@ class Session:
     def _read(self, task: Task, reply: Reply) -> tuple[Status, tuple[Box, ...] | None, str]:
         """Status, boxes and parser; boxes are looked for in whatever answer of a model that writes them."""
         card = self.model.card
-        status = "error" if reply.error else "truncated" if reply.truncated else "ok" if reply.text.strip() else "empty"
-        sample = Answered(0, "", None, self.picture.size, {}, status, reply.text, reply.seen)
+        sample = Answered(0, "", None, self.picture.size, {}, status_of([reply]), reply.text, reply.seen)
         words, located = reader(card, "report", ()), reader(card, "phrase", ())
         if card.codec is None:
             return words.read(sample).status, None, words.parser
@@ -227,6 +229,7 @@ def open_session(
             raise ConfigError("No model is named.", "--model NAME; radvlm eval --list shows which there are")
         model = find_model(opened, asked.model, asked.weights or ())
         require_packages(model)
+        _require_consent(asked)
         conditions = _conditions(asked, model, device, say)
         if model.weights:
             say(f"Loading {model.card.title} from {weights_words(model, None)}.")
@@ -234,15 +237,35 @@ def open_session(
         stack.callback(adapter.close)
         run = None
         if opened is not None and log:
-            arguments = {"model": model.name, "device": conditions.loading.device, "protocol": asked.protocol}
+            arguments = {
+                "model": model.name,
+                "device": conditions.loading.device,
+                "protocol": asked.protocol,
+                "base_url": asked.base_url,
+                "zero_retention": bool(asked.zero_retention),
+            }
             run = stack.enter_context(open_run(opened, "chat", arguments, side_by_side=True))
         yield Session(conditions, adapter, folder, picture, run)
+
+
+def _require_consent(asked: evaluation_request.Asked) -> None:
+    """ConfigError where the image would go to somebody else's server that nobody vouches for: it may be a patient's."""
+    if asked.base_url is None:
+        return
+    server = find_endpoint("endpoint", model=None, azure_model=None, base_url=asked.base_url, environ=os.environ)
+    require_consent(
+        titles=["The image"],
+        endpoint=server,
+        batch=False,
+        zero_retention=bool(asked.zero_retention),
+        batch_retention=False,
+    )
 
 
 def _conditions(asked: evaluation_request.Asked, model: Model, device: str, say: Callable[[str], None]) -> Conditions:
     os.environ.update(OFFLINE)
     chosen = _device(model, device)
-    values = evaluation_request.loading_values(asked, model, chosen)
+    values = evaluation_request.settle_loading(asked, model, chosen)
     if model.weights and device == "auto" and chosen == "cpu":
         say("torch sees no GPU here: the CPU answers, which takes minutes with a large model.")
     return Conditions(model, loading_of(json.loads(json.dumps(values))), asked.max_new_tokens, asked.base_url)
