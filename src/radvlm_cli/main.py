@@ -9,7 +9,21 @@ from typing import Annotated, NoReturn
 import typer
 
 from radvlm_cli import __version__
-from radvlm_cli.commands import build, converse, convert, curate, db, demo, doctor, eval, prepare, report, train
+from radvlm_cli.commands import (
+    build,
+    chat,
+    converse,
+    convert,
+    curate,
+    db,
+    demo,
+    doctor,
+    eval,
+    export,
+    prepare,
+    report,
+    train,
+)
 from radvlm_cli.errors import Interrupted, RadvlmError
 
 app = typer.Typer(
@@ -27,6 +41,8 @@ app.command("train")(train.train)
 app.command("convert")(convert.convert)
 app.command("eval")(eval.eval_)
 app.add_typer(report.app, name="report")
+app.command("chat")(chat.chat)
+app.add_typer(export.app, name="export")
 app.command("demo")(demo.demo)
 app.command("doctor")(doctor.doctor)
 app.add_typer(db.app, name="db")

@@ -148,3 +148,26 @@ def test_a_backup_is_never_overwritten(tmp_path: Path) -> None:
     migrate.backup(path, tmp_path / "copy.db")
     with pytest.raises(StoreError, match="exists already"):
         migrate.backup(path, tmp_path / "copy.db")
+
+
+def test_0006_keeps_predictions_and_takes_turns_of_chats(tmp_path: Path) -> None:
+    path = tmp_path / "radvlm.db"
+    migrate.upgrade(path, "0005")
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute(
+            "INSERT INTO run (id, command, arguments, config_hash, version, python, host, pid, started_at, "
+            "heartbeat_at, status, resumed) VALUES (1, 'chat', '{}', '', '', '', '', 1, '', '', 'done', 0)"
+        )
+        connection.execute("INSERT INTO test_set VALUES (3, 'k', 'reports', 'report', 'mimic', NULL, '[]', 1, 1, 1, 1)")
+    migrate.upgrade(path, "0006")
+    columns = "run_id, position, dialogue, image, image_sha256, preprocessing, model, adapter, task, prompt, status"
+    turn = f"INSERT INTO chat_turn ({columns}, text, parser, latency_ms, at) VALUES (1, 0, 0, {', '.join('?' * 12)})"
+    values = ["/a.jpg", "h", "none", "m", "{}", "report", "Report.", "ok", "Clear.", "text/1", 5, ""]
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("PRAGMA foreign_keys=ON")
+        connection.execute(turn, values)
+        with pytest.raises(sqlite3.IntegrityError):
+            connection.execute(turn.replace("(1, 0", "(1, 1"), [*values[:7], "odd", *values[8:]])
+        with pytest.raises(sqlite3.IntegrityError):
+            connection.execute(turn.replace("(1, 0", "(2, 0"), values)
+        assert connection.execute("SELECT count(*) FROM test_set").fetchone() == (1,)

@@ -10,11 +10,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from radvlm_cli.adapters.protocol import Card, Device, Loading, WeightsNeed
+from radvlm_cli.adapters.batching import is_out_of_memory
+from radvlm_cli.adapters.protocol import Adapter, Card, Device, Loading, WeightsNeed
 from radvlm_cli.errors import ConfigError, DataError, RadvlmError
 from radvlm_cli.files import atomic_write
 from radvlm_cli.hashing import content_hash, file_sha256
 
+OFFLINE = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1", "HF_HUB_DISABLE_TELEMETRY": "1"}
+"""Environment of a process that loads a model: nothing is fetched, nothing is reported."""
 _WEIGHTS = (".safetensors", ".bin", ".pt", ".pth", ".ckpt")
 _BESIDE = (".json", ".jinja", ".model", ".txt")
 """What else of a folder decides an answer: configuration, template, tokenizer."""
@@ -178,6 +181,29 @@ def _read_object(path: Path) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise DataError(f"{path} holds no JSON object.")
     return value
+
+
+def load_model(model: Card, loading: Loading) -> Adapter:
+    """Load a model; RadvlmError where it does not fit into memory, DataError where the weights are not its own."""
+    try:
+        return model.load(loading)
+    except DataError as error:
+        # What the folder lacks is the same for all models: the checkpoint that it should hold.
+        gets = "\n".join(map(how_to_get, model.weights))
+        hint = error.hint or f"--weights FOLDER of {model.title}, which this gets:\n{gets}"
+        raise DataError(error.message, hint) from error
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
+        raise RadvlmError(
+            f"{model.name} does not fit into the memory of this device.", "--dtype bfloat16, or fewer --processes"
+        ) from error
+
+
+def loading_of(values: Mapping[str, Any]) -> Loading:
+    """How to load, from JSON."""
+    weights = tuple(Path(path) for path in values["weights"])
+    return Loading(**{**values, "weights": weights})
 
 
 def choose_dtype(device: Device, dtype: str = "auto") -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import sys
 import time
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
 _PLAIN_LINE_EVERY_S = 10.0
 _PIPE_WIDTH = 120
+_COMMANDS = re.compile("[\\x00-\\x08\\x0b-\\x1f\\x7f-\\x9f\\u202a-\\u202e\\u2066-\\u2069]")
+"""Control characters but tab and new line, and those that turn the direction of writing."""
 
 
 def print_json(value: Any) -> None:
@@ -47,6 +50,11 @@ def print_table(
 def terminal_width() -> int:
     """Columns of the terminal behind stdout; COLUMNS counts first, a pipe has 120."""
     return shutil.get_terminal_size((_PIPE_WIDTH, 0)).columns
+
+
+def plain(text: str) -> str:
+    """What a model or a file says, without the characters that a terminal would obey."""
+    return _COMMANDS.sub("\N{REPLACEMENT CHARACTER}", text)
 
 
 def say(message: str) -> None:

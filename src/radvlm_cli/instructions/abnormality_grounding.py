@@ -12,6 +12,12 @@ from radvlm_cli.records import Turn
 _TASK = "abnormality_grounding"
 
 
+def ask(label: str, number: int) -> Turn:
+    """The question about `label`; `number` chooses its wording."""
+    name = within_sentence(label)
+    return Turn("human", fill(choose(variants(_TASK, "question", "label"), number & 0xFFFF), label=name))
+
+
 def instruct(label: str, boxes: Sequence[Corners], number: int) -> tuple[Turn, Turn]:
     """Question about `label` and an answer with its boxes (at least one).
 
@@ -19,6 +25,5 @@ def instruct(label: str, boxes: Sequence[Corners], number: int) -> tuple[Turn, T
     """
     name = within_sentence(label)
     section = "answer one box" if len(boxes) == 1 else "answer several boxes"
-    question = choose(variants(_TASK, "question", "label"), number & 0xFFFF)
     answer = choose(variants(_TASK, section, "label", "boxes"), number >> 16 & 0xFFFF)
-    return Turn("human", fill(question, label=name)), Turn("gpt", fill(answer, label=name, boxes=boxes_text(boxes)))
+    return ask(label, number), Turn("gpt", fill(answer, label=name, boxes=boxes_text(boxes)))

@@ -11,13 +11,17 @@ from radvlm_cli.records import Turn
 _TASK = "phrase_grounding"
 
 
+def ask(phrase: str, number: int) -> Turn:
+    """The question about `phrase`; `number` chooses its wording."""
+    quoted = " ".join(phrase.split()).rstrip(" .").replace('"', "'")
+    return Turn("human", fill(choose(variants(_TASK, "question", "phrase"), number & 0xFFFF), phrase=quoted))
+
+
 def instruct(phrase: str, boxes: Sequence[Corners], number: int) -> tuple[Turn, Turn]:
     """Question about `phrase` and an answer with its boxes (at least one).
 
     The low 16 bits of `number` choose the question, the next 16 the answer.
     """
-    quoted = " ".join(phrase.split()).rstrip(" .").replace('"', "'")
     section = "answer one box" if len(boxes) == 1 else "answer several boxes"
-    question = choose(variants(_TASK, "question", "phrase"), number & 0xFFFF)
     answer = choose(variants(_TASK, section, "boxes"), number >> 16 & 0xFFFF)
-    return Turn("human", fill(question, phrase=quoted)), Turn("gpt", fill(answer, boxes=boxes_text(boxes)))
+    return ask(phrase, number), Turn("gpt", fill(answer, boxes=boxes_text(boxes)))

@@ -27,7 +27,7 @@ from radvlm_cli.sources.tables import read_header, read_table
 NO_FINDING = "No finding"
 SPLITS: tuple[Split, ...] = ("train", "test")
 _CORNERS = ("x_min", "y_min", "x_max", "y_max")
-_CLASSES = frozenset((
+CLASSES = frozenset((
     "Aortic enlargement", "Atelectasis", "Calcification", "Cardiomegaly", "Clavicle fracture", "Consolidation",
     "Edema", "Emphysema", "Enlarged PA", "ILD", "Infiltration", "Lung Opacity", "Lung cavity", "Lung cyst",
     "Mediastinal shift", "Nodule/Mass", "Other lesion", "Pleural effusion", "Pleural thickening", "Pneumothorax",
@@ -218,7 +218,7 @@ def _annotations(layout: Layout, split: Split) -> Iterator[tuple[str, _Mark | Ou
                 yield image, Outcome(f"{image} {name} row {number}", "skipped", "a finding without a box")
         elif name == NO_FINDING:
             yield image, Outcome(f"{image} {name} row {number}", "skipped", "a box on a row that says no finding")
-        elif name not in _CLASSES:
+        elif name not in CLASSES:
             yield image, Outcome(f"{image} {name} row {number}", "failed", "the class is none that has boxes")
         else:
             try:

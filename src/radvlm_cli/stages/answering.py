@@ -24,11 +24,11 @@ from typing import Any
 
 from radvlm_cli.adapters import card
 from radvlm_cli.adapters.batching import Batch, Budget, answer_all, is_out_of_memory
-from radvlm_cli.adapters.loading import how_to_get
+from radvlm_cli.adapters.loading import OFFLINE, load_model, loading_of
 from radvlm_cli.adapters.protocol import Adapter, Reply, Request
-from radvlm_cli.errors import ConfigError, DataError, RadvlmError
+from radvlm_cli.errors import ConfigError, RadvlmError
 from radvlm_cli.records import Turn
-from radvlm_cli.stages.answering_job import STOP_FILE, Ask, Job, check_adapter, loading_of, read_asks, read_job
+from radvlm_cli.stages.answering_job import STOP_FILE, Ask, Job, check_adapter, read_asks, read_job
 from radvlm_cli.store.spool_writer import SpoolWriter, now
 
 BEAT_S = 30.0
@@ -234,21 +234,8 @@ def run_worker(manifest: Path, rank: int) -> int:
 
 
 def _load(job: Job, spool: SpoolWriter) -> Adapter:
-    begun, model = time.monotonic(), card(job.model)
-    try:
-        adapter = model.load(loading_of(job))
-    except DataError as error:
-        # What the folder lacks is the same for all models: the checkpoint that it should hold.
-        gets = "\n".join(map(how_to_get, model.weights))
-        raise DataError(
-            error.message, error.hint or f"--weights FOLDER of {model.title}, which this gets:\n{gets}"
-        ) from error
-    except Exception as error:
-        if not is_out_of_memory(error):
-            raise
-        raise RadvlmError(
-            f"{job.model} does not fit into the memory of this device.", "--dtype bfloat16, or fewer --processes"
-        ) from error
+    begun = time.monotonic()
+    adapter = load_model(card(job.model), loading_of(job.loading))
     if job.adapter is not None:
         check_adapter(job.adapter, json.loads(json.dumps(dict(adapter.identity))))
     spool.append("loaded", adapter=dict(adapter.identity), seconds=round(time.monotonic() - begun, 1), **_machine())
@@ -264,16 +251,15 @@ def _machine() -> dict[str, Any]:
 
 def environment_of(local: int, *, gpus: int, per_node: int) -> Mapping[str, str]:
     """Variables of worker number `local` of a node: its own GPU, or its share of the cores; and no network."""
-    offline = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1", "HF_HUB_DISABLE_TELEMETRY": "1"}
     if gpus:
         visible = [each for each in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if each]
         if visible and len(visible) <= local:
             raise ConfigError(
                 f"{gpus} GPUs are asked for; CUDA_VISIBLE_DEVICES names {len(visible)}.", f"--gpus {len(visible)}"
             )
-        return {**offline, "CUDA_VISIBLE_DEVICES": visible[local] if visible else str(local)}
+        return {**OFFLINE, "CUDA_VISIBLE_DEVICES": visible[local] if visible else str(local)}
     threads = max(1, (os.cpu_count() or 1) // per_node)
-    return {**offline, "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", str(threads))}
+    return {**OFFLINE, "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", str(threads))}
 
 
 def run_node(manifest: Path, node: int) -> int:

@@ -11,7 +11,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from radvlm_cli.adapters.protocol import Loading, Task
+from radvlm_cli.adapters.protocol import Task
 from radvlm_cli.errors import ConfigError, DataError
 from radvlm_cli.files import atomic_write
 from radvlm_cli.hashing import canonical_json
@@ -87,13 +87,6 @@ def read_asks(folder: Path, job: Job, rank: int) -> Iterator[Ask]:
         for line in islice(stream, rank, None, job.workers):
             ask = Ask._make(json.loads(line))
             yield ask._replace(questions=tuple(ask.questions))
-
-
-def loading_of(job: Job) -> Loading:
-    """How the model is loaded."""
-    values = dict(job.loading)
-    weights = tuple(Path(path) for path in values.pop("weights"))
-    return Loading(weights=weights, **values)
 
 
 def check_adapter(before: Mapping[str, Any], said: Mapping[str, Any]) -> None:

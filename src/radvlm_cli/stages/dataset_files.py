@@ -19,7 +19,7 @@ from radvlm_cli.records import Turn
 from radvlm_cli.store.components import Candidate
 
 IMAGE_TOKEN = "<image>"
-_FIRST = f"{IMAGE_TOKEN}\n"
+FIRST = f"{IMAGE_TOKEN}\n"
 """What stands before the first question."""
 _CHAT_ROLES = {"human": "user", "gpt": "assistant"}
 
@@ -77,7 +77,7 @@ class LlavaWriter:
         lines = []
         for pair_id, image, turns, _record, _grounding in pairs:
             said = [f'{{"from": "{role}", "value": {quoted(text)}}}' for role, text in turns[1:]]
-            first = f'{{"from": "{turns[0][0]}", "value": {quoted(_FIRST + turns[0][1])}}}'
+            first = f'{{"from": "{turns[0][0]}", "value": {quoted(FIRST + turns[0][1])}}}'
             spoken = ", ".join([first, *said])
             lines.append(f'{{"image": {quoted(image)}, "conversations": [{spoken}], "id": {quoted(pair_id)}}}')
         self._stream.write(self._separator + ",\n".join(lines))
@@ -119,7 +119,7 @@ class ParquetWriter:
         """Append pairs as one row group."""
         ids, images, dialogues, records, _groundings = zip(*pairs, strict=True)
         speakers = [turn[0] for turns in dialogues for turn in turns]
-        texts = [text for turns in dialogues for text in (_FIRST + turns[0][1], *[turn[1] for turn in turns[1:]])]
+        texts = [text for turns in dialogues for text in (FIRST + turns[0][1], *[turn[1] for turn in turns[1:]])]
         offsets = [0, *accumulate(map(len, dialogues))]
         spoken = pa.StructArray.from_arrays([pa.array(speakers), pa.array(texts)], names=["from", "value"])
         arrays = [

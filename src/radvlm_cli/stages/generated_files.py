@@ -5,7 +5,7 @@ Written from the store after the texts themselves: a kill in between costs nothi
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,6 +14,7 @@ from radvlm_cli.files import atomic_write
 from radvlm_cli.sources.layout import Layout
 from radvlm_cli.stages.converse import KINDS, published_form
 from radvlm_cli.store.bulk import DERIVED_FILE_SQL, batched, execute_many
+from radvlm_cli.store.engine import Store
 from radvlm_cli.store.runs import Run
 
 _BATCH = 1000
@@ -22,61 +23,91 @@ _KIND_FOLDERS = {"standard": "standard", "grounded": "grounding"}
 _LINK = "(SELECT id FROM artifact WHERE root = 'derived' AND path = ?)"
 
 
-class _File(NamedTuple):
+class File(NamedTuple):
+    """A text in the published form."""
+
     row: int
+    """Its id in its table."""
     name: str
+    """Path below the folder of the dataset."""
     content: str
 
 
-def write_texts(run: Run, layout: Layout) -> int:
-    """Write `filtered_reports/<study>.txt` for the texts of a source that have no file yet; how many."""
-    texts = (
-        _File(row, f"filtered_reports/{study.replace('/', '_')}.txt", f"{text}\n")
-        for row, study, text in _without_file(
-            run, "SELECT id, study_id, text FROM curated_text WHERE source = ?", (layout.info.name,)
-        )
+class Published(NamedTuple):
+    """Generated texts of one kind in the published form."""
+
+    table: str
+    kind: str
+    """Of the files, as the table `artifact` has it."""
+    sql: str
+    """Gives the row's id and what the file is made of."""
+    source: str
+    folders: tuple[str, ...]
+    """Where the files lie, below the folder of the dataset."""
+    make: Callable[..., tuple[str, str]]
+    """From what follows the id: name below the folder of the dataset, and content."""
+
+
+def published_texts(source: str) -> Published:
+    """The curated texts of a source: `filtered_reports/<study>.txt`."""
+
+    def make(study: str, text: str) -> tuple[str, str]:
+        return f"filtered_reports/{study.replace('/', '_')}.txt", f"{text}\n"
+
+    sql = "SELECT v.id, v.study_id, v.text FROM curated_text v WHERE v.source = ?"
+    return Published("curated_text", "filtered_report", sql, source, ("filtered_reports",), make)
+
+
+def published_dialogues(source: str) -> Published:
+    """The dialogues of a source: `conversations/<split>/standard|grounding/<image>.json`."""
+    kind = _KIND_FOLDERS[KINDS[source]]
+
+    def make(image: str, split: str | None, turns: str) -> tuple[str, str]:
+        name = f"conversations/{_SPLIT_FOLDERS[split]}/{kind}/{image.removesuffix('.png')}.json"
+        return name, f"{published_form(turns)}\n"
+
+    sql = (
+        "SELECT v.id, i.image_id, v.split, v.turns FROM conversation v JOIN image i ON i.id = v.image_id "
+        "WHERE v.source = ?"
     )
-    count = _write(run, layout, "curated_text", "filtered_report", texts)
-    _remove_left_over(run, layout, "curated_text", "filtered_report", "filtered_reports")
-    return count
+    folders = tuple(f"conversations/{folder}/{kind}" for folder in _SPLIT_FOLDERS.values())
+    return Published("conversation", "conversation", sql, source, folders, make)
 
 
-def write_dialogues(run: Run, layout: Layout, source: str) -> int:
-    """Write `conversations/<split>/standard|grounding/<image>.json` for dialogues without a file; how many.
+def write_published(run: Run, layout: Layout, published: Published) -> int:
+    """Write the files of texts that have none yet, and remove those of texts that are gone; how many were written.
 
     `layout` is that of the images' source: MS-CXR's dialogues lie with MIMIC-CXR's.
     """
-    kind = _KIND_FOLDERS[KINDS[source]]
-    dialogues = (
-        _File(
-            row,
-            f"conversations/{_SPLIT_FOLDERS[split]}/{kind}/{image.removesuffix('.png')}.json",
-            f"{published_form(turns)}\n",
-        )
-        for row, image, split, turns in _without_file(
-            run,
-            "SELECT v.id, i.image_id, v.split, v.turns FROM conversation v JOIN image i ON i.id = v.image_id "
-            "WHERE v.source = ?",
-            (source,),
-        )
-    )
-    count = _write(run, layout, "conversation", "conversation", dialogues)
-    for folder in _SPLIT_FOLDERS.values():
-        _remove_left_over(run, layout, "conversation", "conversation", f"conversations/{folder}/{kind}")
+    files = published_files(run.store, published, without_file=True)
+    count = _write(run, layout, published.table, published.kind, files)
+    for folder in published.folders:
+        _remove_left_over(run, layout, published.table, published.kind, folder)
     return count
 
 
-def _without_file(run: Run, sql: str, parameters: tuple[str, ...]) -> Iterator[tuple[Any, ...]]:
-    """Rows in pages: the pages before are being written while the next is read."""
+def forget_files(run: Run, published: Published) -> None:
+    """Let the texts have no file any more, those of others aside, so that they are written again."""
+    with run.store.write() as connection:
+        connection.exec_driver_sql(
+            f"UPDATE {published.table} SET artifact_id = NULL WHERE source = ? AND artifact_id IN "
+            "(SELECT id FROM artifact WHERE origin = 'written')",
+            (published.source,),
+        )
+
+
+def published_files(store: Store, published: Published, *, without_file: bool = False) -> Iterator[File]:
+    """All files, or those that are not written yet; in pages: one is being written while the next is read."""
     last = 0
-    key = "v.id" if " v " in sql else "id"
-    rows = f"{sql} AND {'v.' if ' v ' in sql else ''}artifact_id IS NULL AND {key} > ? ORDER BY {key} LIMIT {_BATCH}"
-    while page := list(run.store.rows(rows, (*parameters, last))):
-        yield from page
+    only = " AND v.artifact_id IS NULL" if without_file else ""
+    sql = f"{published.sql}{only} AND v.id > ? ORDER BY v.id LIMIT {_BATCH}"
+    while page := list(store.rows(sql, (published.source, last))):
+        for row, *rest in page:
+            yield File(row, *published.make(*rest))
         last = page[-1][0]
 
 
-def _write(run: Run, layout: Layout, table: str, kind: str, files: Iterator[_File]) -> int:
+def _write(run: Run, layout: Layout, table: str, kind: str, files: Iterator[File]) -> int:
     begun, count = False, 0
     link = f"UPDATE {table} SET artifact_id = {_LINK} WHERE id = ?"
     for batch in batched(files, _BATCH):

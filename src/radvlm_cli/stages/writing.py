@@ -19,7 +19,7 @@ from radvlm_cli.stages.asking import Options
 from radvlm_cli.stages.converse import PUBLISHED, Dialogues
 from radvlm_cli.stages.curate import Curation
 from radvlm_cli.stages.generate import Generated, Selection, Writer, write_by_rules
-from radvlm_cli.stages.generated_files import write_dialogues, write_texts
+from radvlm_cli.stages.generated_files import published_dialogues, published_texts, write_published
 from radvlm_cli.stages.tasks import Task
 from radvlm_cli.store.components import image_owner
 from radvlm_cli.store.engine import Store
@@ -149,7 +149,8 @@ def write_all(
 
 
 def _write_files(run: Run, layout: Layout, task: Task) -> int:
-    return write_texts(run, layout) if task.stage == "curate" else write_dialogues(run, layout, task.source)
+    published = published_texts(layout.info.name) if task.stage == "curate" else published_dialogues(task.source)
+    return write_published(run, layout, published)
 
 
 async def _served_model(endpoint: Endpoint) -> str:

@@ -25,6 +25,14 @@ DERIVED_FILE_SQL = (
 )
 """Keeps a file below the derived folder."""
 
+OUTPUT_FILE_SQL = (
+    "INSERT INTO artifact (root, path, kind, origin, sha256, bytes, mtime_ns, key, run_id) "
+    "VALUES ('output', ?, ?, 'written', ?, ?, ?, ?, ?) ON CONFLICT (root, path) DO UPDATE SET kind=excluded.kind, "
+    "sha256=excluded.sha256, bytes=excluded.bytes, mtime_ns=excluded.mtime_ns, key=excluded.key, "
+    "run_id=excluded.run_id"
+)
+"""Keeps a file that lies outside the data folders, by its absolute path."""
+
 BATCH = 20_000
 """Rows per transaction: large enough for speed, small enough that a kill loses a second's work."""
 

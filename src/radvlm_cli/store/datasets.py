@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from radvlm_cli.hashing import canonical_json
-from radvlm_cli.store.bulk import execute_many
+from radvlm_cli.store.bulk import OUTPUT_FILE_SQL, execute_many
 from radvlm_cli.store.components import Candidate
 from radvlm_cli.store.runs import Run
 
@@ -116,7 +116,7 @@ def complete_dataset(
     artifacts = []
     for path, digest in files.items():
         state = path.stat()
-        artifacts.append((str(path), digest, state.st_size, state.st_mtime_ns, key, run.id))
+        artifacts.append((str(path), "dataset", digest, state.st_size, state.st_mtime_ns, key, run.id))
     with run.store.write() as connection:
         connection.exec_driver_sql(
             "DELETE FROM dataset WHERE id <> ? AND output = ? AND name = (SELECT name FROM dataset WHERE id = ?)",
@@ -126,11 +126,4 @@ def complete_dataset(
             "UPDATE dataset SET key = ?, sha256 = ?, pairs = ?, status = 'complete' WHERE id = ?",
             (key, sha256, pairs, dataset_id),
         )
-        execute_many(
-            connection,
-            "INSERT INTO artifact (root, path, kind, origin, sha256, bytes, mtime_ns, key, run_id) "
-            "VALUES ('output', ?, 'dataset', 'written', ?, ?, ?, ?, ?) ON CONFLICT (root, path) DO UPDATE SET "
-            "sha256=excluded.sha256, bytes=excluded.bytes, mtime_ns=excluded.mtime_ns, key=excluded.key, "
-            "run_id=excluded.run_id",
-            artifacts,
-        )
+        execute_many(connection, OUTPUT_FILE_SQL, artifacts)

@@ -647,6 +647,35 @@ class Judgement(SQLModel, table=True):
     )
 
 
+class ChatTurn(SQLModel, table=True):
+    """One question of a chat and what the model said: a session is a run of `chat`."""
+
+    __tablename__ = "chat_turn"
+    run_id: int = Field(primary_key=True, foreign_key="run.id", description="The session.")
+    position: int = Field(primary_key=True, description="Place in the session, from 0.")
+    dialogue: int = _text("Which dialogue of the session, from 0; /reset and another image begin the next.")
+    image: str = _text("Absolute path of the image, as the user named it.")
+    image_sha256: str = _text("Of that file.")
+    preprocessing: str = _text("How the file became the 8-bit picture that the model got; `none`: it is one.")
+    model: str = _text("Model, as the user named it.")
+    weights: str | None = _text("Folder of its weights, or the endpoint.", default=None)
+    adapter: str = _text("JSON object of what the loaded model says of itself.")
+    task: str = _text("conversation, report, region, abnormality or phrase.")
+    prompt: str = _text("What was asked.")
+    status: str = _text("As in `parsed`.")
+    text: str = _text("Raw text.")
+    boxes: str | None = _text("JSON list of the boxes in it; NULL where the model writes none.", default=None)
+    parser: str = _text("Name and version of what read status and boxes.")
+    seen_width: int | None = _text("Columns of the picture as the model got it.", default=None)
+    seen_height: int | None = _text("Rows of the picture as the model got it.", default=None)
+    tokens_in: int | None = _text("Tokens of the prompt, pictures included.", default=None)
+    tokens_out: int | None = _text("New tokens.", default=None)
+    latency_ms: int = _text("Time of the answer.")
+    error: str | None = _text("Why there is no answer.", default=None)
+    at: str = _text("When it was answered.")
+    __table_args__ = (CheckConstraint(f"status IN ({_STATUSES})", name="status"), _WITHOUT_ROWID)
+
+
 class Spool(SQLModel, table=True):
     """How far a worker's spool file has been taken in."""
 

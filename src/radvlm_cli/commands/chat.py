@@ -1,0 +1,163 @@
+"""radvlm chat: ask a model about one image."""
+
+from __future__ import annotations
+
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from radvlm_cli.commands import eval_options as given_as
+from radvlm_cli.commands import options
+from radvlm_cli.commands.chat_talk import Talk
+from radvlm_cli.commands.output import print_json, say
+from radvlm_cli.config import configured_settings, zero_retention_confirmed
+from radvlm_cli.errors import ConfigError, Interrupted
+
+if TYPE_CHECKING:
+    from radvlm_cli.stages.chat import Session
+
+_RESEARCH = "Research use only, not for clinical use."
+
+
+class Device(StrEnum):
+    """Where the model computes."""
+
+    auto = "auto"
+    cpu = "cpu"
+    cuda = "cuda"
+
+
+Model = Annotated[
+    str | None,
+    typer.Option("-m", "--model", help="As for eval: radvlm:PATH_OR_RUN, a folder, llavaov, chat:HF_ID, scripted."),
+]
+Prompt = Annotated[
+    list[str] | None,
+    typer.Option("-p", "--prompt", help="Ask this, print the answer and end. May be repeated; /report and the like."),
+]
+SaveBoxes = Annotated[
+    Path | None, typer.Option("--save-boxes", help="Picture (.png, .jpg) to draw the boxes of the last answer into.")
+]
+NoLog = Annotated[bool, typer.Option("--no-log", help="Keep nothing of what is said in the store.")]
+DeviceName = Annotated[Device, typer.Option("--device", help="Where the model computes.")]
+
+
+def chat(
+    image: Annotated[Path, typer.Argument(help="A .jpg, .png or .dcm file.", show_default=False)],
+    model: Model = None,
+    prompt: Prompt = None,
+    save_boxes: SaveBoxes = None,
+    no_log: NoLog = False,
+    weights: given_as.Weights = None,
+    device: DeviceName = Device.auto,
+    dtype: given_as.DTypeName = None,
+    attn: given_as.AttentionName = None,
+    protocol: given_as.ProtocolName = None,
+    base_url: given_as.BaseUrl = None,
+    max_new_tokens: given_as.MaxNewTokens = None,
+    set: given_as.Settings = None,
+    zero_retention: given_as.ZeroRetention = False,
+    data_dir: options.DataDir = None,
+    store: options.StorePath = None,
+    as_json: options.Json = False,
+    allow_network_store: options.AllowNetworkStore = False,
+) -> None:
+    """Ask a model about one image: one question with -p, else a dialogue (/help says what can be typed).
+
+    It sees the image and is read as in eval. Exchanges are kept in the store, if there is one. See docs/chat.md.
+
+    Examples:
+
+      radvlm chat chest.dcm --model radvlm:models/radvlm-7b
+
+      radvlm chat chest.jpg --model radvlm:12 -p "/locate left lung" --save-boxes boxes.png
+    """
+    given = dict(locals())
+    if as_json and not prompt:
+        raise ConfigError("--json goes with a question.", 'radvlm chat IMAGE -p "What is seen?" --json')
+    if save_boxes is not None:
+        _check_target(save_boxes, image)
+    say(_RESEARCH)
+
+    from radvlm_cli.stages.chat import open_session
+    from radvlm_cli.stages.evaluation_request import Asked
+
+    names = ("model", "weights", "dtype", "attn", "protocol", "base_url", "max_new_tokens", "set")
+    asked = Asked(**{name: given[name] for name in names})
+    asked = asked._replace(zero_retention=zero_retention_confirmed(zero_retention) or None)
+    try:
+        with open_session(
+            image,
+            asked,
+            device=device.value,
+            store=_store(given),
+            log=not no_log,
+            allow_network=allow_network_store,
+            say=say,
+        ) as session:
+            talk = Talk(session, save_boxes=save_boxes, quiet=as_json)
+            talk.introduce()
+            if prompt:
+                _once(talk, prompt, as_json=as_json)
+            else:
+                talk.over()
+    except KeyboardInterrupt as error:
+        raise Interrupted("Stopped.") from error
+    if any(said.status == "error" for said in session.exchanges):
+        raise typer.Exit(4)
+
+
+def _check_target(target: Path, image: Path) -> None:
+    from radvlm_cli.pictures import check_format
+
+    check_format(target)
+    if target.absolute() == image.absolute():
+        raise ConfigError("The boxes would be drawn over the image itself.", "--save-boxes another file")
+
+
+def _store(given: dict[str, Any]) -> Path | None:
+    """The store, if there is one; said once where nothing will be kept for want of it."""
+    where = configured_settings(data_dir=given["data_dir"], store=given["store"])
+    if where is not None and where.store.exists():
+        return where.store
+    if not given["no_log"] and where is not None:
+        say(f"There is no store at {where.store}: nothing of this is kept.")
+    return None
+
+
+def _once(talk: Talk, prompts: list[str], *, as_json: bool) -> None:
+    for each in prompts:
+        talk.obey(sys.stdin.read() if each == "-" else each)
+    if as_json:
+        print_json(_document(talk.session, talk.saved))
+
+
+def _document(session: Session, saved: Path | None) -> dict[str, Any]:
+    picture = session.picture
+    return {
+        "image": str(picture.path),
+        "width": picture.size[0],
+        "height": picture.size[1],
+        "preprocessing": picture.preprocessing,
+        "notices": list(picture.notices),
+        "model": session.model.name,
+        "run": None if session.run is None else session.run.id,
+        "exchanges": [
+            {
+                "task": said.task,
+                "subject": said.subject,
+                "prompt": said.prompt,
+                "status": said.status,
+                "answer": said.answer,
+                "boxes": None if said.boxes is None else [list(box) for box in said.boxes],
+                "parser": said.parser,
+                "error": said.reply.error,
+                "ms": said.latency_ms,
+            }
+            for said in session.exchanges
+        ],
+        "saved": saved and str(saved),
+    }

@@ -1,0 +1,69 @@
+"""A chat in a pseudo-terminal, as a person has it."""
+
+from __future__ import annotations
+
+import os
+import pty
+import select
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from types import TracebackType
+
+_PATIENCE_S = 120.0
+
+
+class Terminal:
+    """`radvlm` in a pseudo-terminal: type a line, see what it says up to the next prompt."""
+
+    def __init__(self, *arguments: str, folder: Path) -> None:
+        ours, theirs = pty.openpty()
+        environment = {**os.environ, "TERM": "dumb", "OMP_NUM_THREADS": "1"}
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "radvlm_cli", *arguments],
+            stdin=theirs,
+            stdout=theirs,
+            stderr=theirs,
+            cwd=folder,
+            env=environment,
+            start_new_session=True,
+        )
+        os.close(theirs)
+        self._terminal = ours
+
+    def __enter__(self) -> Terminal:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._process.kill()
+        self._process.wait()
+        os.close(self._terminal)
+
+    def until(self, words: str = "\n> ") -> str:
+        """What is said up to these words."""
+        said, end = "", time.monotonic() + _PATIENCE_S
+        while words not in said:
+            assert time.monotonic() < end, f"waited for {words!r} in {said!r}"
+            if select.select([self._terminal], [], [], 0.1)[0]:
+                try:
+                    part = os.read(self._terminal, 4096)
+                except OSError:  # Linux's way to say that the other end is closed
+                    raise AssertionError(f"it ended: {said!r}") from None
+                said += part.decode().replace("\r\n", "\n")
+        return said
+
+    def type(self, line: str, until: str = "\n> ") -> str:
+        """Type a line; what is said then."""
+        os.write(self._terminal, f"{line}\n".encode())
+        return self.until(until)
+
+    def press_ctrl_c(self) -> None:
+        """As the terminal sends it."""
+        self._process.send_signal(signal.SIGINT)
+
+    def end(self, line: str = "/quit") -> int:
+        """Type the last line; the exit code."""
+        os.write(self._terminal, f"{line}\n".encode())
+        return self._process.wait(_PATIENCE_S)
