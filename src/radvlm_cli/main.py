@@ -9,7 +9,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from radvlm_cli import __version__
-from radvlm_cli.commands import build, converse, convert, curate, db, demo, doctor, eval, prepare, train
+from radvlm_cli.commands import build, converse, convert, curate, db, demo, doctor, eval, prepare, report, train
 from radvlm_cli.errors import Interrupted, RadvlmError
 
 app = typer.Typer(
@@ -26,6 +26,7 @@ app.command("build")(build.build)
 app.command("train")(train.train)
 app.command("convert")(convert.convert)
 app.command("eval")(eval.eval_)
+app.add_typer(report.app, name="report")
 app.command("demo")(demo.demo)
 app.command("doctor")(doctor.doctor)
 app.add_typer(db.app, name="db")

@@ -53,7 +53,8 @@ def upgrade(data_dir: options.DataDir = None, store: options.StorePath = None) -
     """
     settings = _existing(data_dir, store)
 
-    from radvlm_cli.store.migrate import ensure_current, newest_revision, revision_of
+    from radvlm_cli.store.migrate import ensure_current
+    from radvlm_cli.store.revisions import newest_revision, revision_of
 
     before = revision_of(settings.store)
     made = ensure_current(settings.store)

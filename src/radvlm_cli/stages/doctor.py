@@ -17,7 +17,7 @@ from radvlm_cli.errors import DataError, RadvlmError
 from radvlm_cli.sources import SOURCES, Options
 from radvlm_cli.sources.layout import Info, Layout, Requirement, locate
 from radvlm_cli.store.engine import file_system
-from radvlm_cli.store.migrate import newest_revision, revision_of
+from radvlm_cli.store.revisions import newest_revision, revision_of
 
 _CORE = ("pydicom", "pylibjpeg-openjpeg", "pylibjpeg-rle", "pyjpegls", "python-gdcm", "pillow", "pyarrow", "sqlmodel")
 _MODELS = ("torch", "transformers", "accelerate", "deepspeed", "peft")

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from radvlm_cli.files import TEMPORARY_SUFFIX
 from radvlm_cli.hashing import file_sha256
 from radvlm_cli.store.engine import Store, open_store
-from radvlm_cli.store.migrate import revision_of
+from radvlm_cli.store.revisions import revision_of
 from radvlm_cli.store.runs import mark_dead_runs
 from radvlm_cli.store.tables import VOCABULARY
 

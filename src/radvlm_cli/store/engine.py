@@ -13,9 +13,8 @@ from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.exc import DatabaseError, OperationalError
 
 from radvlm_cli.errors import StoreError
+from radvlm_cli.store.faults import BUSY_TIMEOUT_S, explained
 
-_BUSY_TIMEOUT_S = 30
-_RESTORE = "Put a backup in its place (radvlm db backup makes them), or make it anew: mv {0} {0}.damaged"
 _NETWORK_FILE_SYSTEMS = {
     "nfs",
     "nfs4",
@@ -109,7 +108,7 @@ def open_store(path: Path, *, create: bool = True, allow_network: bool = False) 
 def connect_engine(path: Path) -> Engine:
     """An engine with the store's pragmas: WAL, synchronous NORMAL, foreign keys, 30 s busy timeout."""
     # The spool and the heartbeat write from other threads than the one that opened the store.
-    arguments = {"timeout": _BUSY_TIMEOUT_S, "check_same_thread": False}
+    arguments = {"timeout": BUSY_TIMEOUT_S, "check_same_thread": False}
     # Parameters may be report text: they stay out of tracebacks.
     engine = create_engine(f"sqlite:///{path}", connect_args=arguments, hide_parameters=True)
 
@@ -176,21 +175,7 @@ def plain_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except (DatabaseError, sqlite3.DatabaseError) as error:
-        text = str(getattr(error, "orig", None) or error)
-        if "file is not a database" in text:
-            raise StoreError(f"{path} is not a radvlm store (not an SQLite file).", "--store PATH") from error
-        if "malformed" in text:
-            raise StoreError(f"The store {path} is damaged: {text}.", _RESTORE.format(path)) from error
-        if "locked" in text:
-            raise StoreError(
-                f"The store {path} stayed locked for {_BUSY_TIMEOUT_S} s: another program is writing to it.",
-                "Wait for it, or see which: radvlm db status",
-            ) from error
-        if "disk is full" in text or "disk I/O" in text:
-            raise StoreError(
-                f"The store {path} cannot be written: {text}.",
-                "Free some space, then run the same command again: finished work is kept.",
-            ) from error
-        if "readonly" in text or "unable to open" in text:
-            raise StoreError(f"The store {path} cannot be opened for writing: {text}.", "--store PATH") from error
-        raise
+        found = explained(path, str(getattr(error, "orig", None) or error))
+        if found is None:
+            raise
+        raise found from error

@@ -139,7 +139,10 @@ class Image(SQLModel, table=True):
     reason: str | None = _text("Why the file is missing or failed.", default=None)
     run_id: int = _text("The run that last changed the row.", foreign_key="run.id")
     # Checks would double the cost of a million rows; `radvlm db check` looks at the values instead.
-    __table_args__ = (UniqueConstraint("source", "image_id"),)
+    __table_args__ = (
+        UniqueConstraint("source", "image_id"),
+        Index("ix_image_report", "source", "split", "status", "view", "sex", "age"),
+    )
 
 
 class Report(SQLModel, table=True):
@@ -180,7 +183,7 @@ class Grounding(SQLModel, table=True):
     )
     detail: str | None = _text("JSON object of what else the source says.", default=None)
     run_id: int = _text("The run that last changed the row.", foreign_key="run.id")
-    __table_args__ = (_WITHOUT_ROWID,)
+    __table_args__ = (Index("ix_grounding_kind", "kind"), _WITHOUT_ROWID)
 
 
 class Prompt(SQLModel, table=True):
@@ -277,6 +280,11 @@ class LlmCall(SQLModel, table=True):
         UniqueConstraint("key"),
         CheckConstraint("status IN ('ok','truncated','filtered','refused','rejected','failed')", name="status"),
         Index(None, "run_id"),
+        Index(
+            "ix_llm_call_report",
+            *("prompt_id", "status", "provider", "tier", "attempts", "input_tokens", "cached_tokens", "output_tokens"),
+            *("reasoning_tokens", "cost", "latency_ms"),
+        ),
     )
 
 
@@ -562,6 +570,7 @@ class Prediction(SQLModel, table=True):
     __table_args__ = (
         ForeignKeyConstraint(["evaluation_id"], ["evaluation.id"], ondelete="CASCADE"),
         CheckConstraint(f"status IN ({_STATUSES})", name="status"),
+        Index("ix_prediction_status", "status", "evaluation_id"),
         _WITHOUT_ROWID,
     )
 
@@ -577,6 +586,7 @@ class Parsed(SQLModel, table=True):
     __table_args__ = (
         ForeignKeyConstraint(["evaluation_id"], ["evaluation.id"], ondelete="CASCADE"),
         CheckConstraint(f"status IN ({_STATUSES})", name="status"),
+        Index("ix_parsed_status", "evaluation_id", "status"),
         _WITHOUT_ROWID,
     )
 

@@ -1,0 +1,279 @@
+"""radvlm report: what a researcher, a supervisor and a reviewer ask of the store."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from radvlm_cli.commands import options
+from radvlm_cli.commands import report_options as given_as
+from radvlm_cli.errors import ConfigError
+
+if TYPE_CHECKING:
+    from radvlm_cli.reporting.tables import View
+    from radvlm_cli.store.snapshot import Snapshot
+
+app = typer.Typer(no_args_is_help=False)
+
+
+@app.callback(invoke_without_command=True)
+def report(
+    context: typer.Context,
+    form: given_as.Format = None,
+    table: given_as.OneTable = None,
+    as_json: options.Json = False,
+    data_dir: options.DataDir = None,
+    store: options.StorePath = None,
+) -> None:
+    """What is there, what is running, what failed and what mends it; and by view: data, llm, training, eval, compare.
+
+    Nothing is written to the store. See docs/report.md. Research use only.
+
+    Examples:
+
+      radvlm report
+
+      radvlm report eval --task report --format latex
+    """
+    context.obj = given_as.Given(form, table, as_json, data_dir, store)
+    if context.invoked_subcommand is None:
+
+        def make(snapshot: Snapshot) -> View:
+            from radvlm_cli.stages.reports.overview import overview
+
+            return overview(snapshot)
+
+        given_as.show_view(context, given_as.Given(None, None, False, None, None), make)
+
+
+@app.command()
+def data(
+    context: typer.Context,
+    form: given_as.Format = None,
+    table: given_as.OneTable = None,
+    as_json: options.Json = False,
+    data_dir: options.DataDir = None,
+    store: options.StorePath = None,
+) -> None:
+    """Images, reports, groundings; datasets with the published counts beside those found; leaks.
+
+    Examples:
+
+      radvlm report data
+
+      radvlm report data --table components --format csv
+    """
+
+    def make(snapshot: Snapshot) -> View:
+        from radvlm_cli.stages.reports.data import data_view
+
+        return data_view(snapshot)
+
+    given_as.show_view(context, given_as.Given(form, table, as_json, data_dir, store), make)
+
+
+@app.command()
+def llm(
+    context: typer.Context,
+    form: given_as.Format = None,
+    table: given_as.OneTable = None,
+    as_json: options.Json = False,
+    data_dir: options.DataDir = None,
+    store: options.StorePath = None,
+) -> None:
+    """Calls to language models: tokens and dollars by prompt and model, quarantined texts, open batches.
+
+    Examples:
+
+      radvlm report llm
+
+      radvlm report llm --format json
+    """
+
+    def make(snapshot: Snapshot) -> View:
+        from radvlm_cli.stages.reports.llm import llm_view
+
+        return llm_view(snapshot)
+
+    given_as.show_view(context, given_as.Given(form, table, as_json, data_dir, store), make)
+
+
+@app.command()
+def training(
+    context: typer.Context,
+    run: Annotated[int | None, typer.Option("--run", help="One run in detail: its curve and checkpoints.")] = None,
+    points: Annotated[int, typer.Option("--points", min=1, help="Points of the curve.")] = 20,
+    form: given_as.Format = None,
+    table: given_as.OneTable = None,
+    as_json: options.Json = False,
+    data_dir: options.DataDir = None,
+    store: options.StorePath = None,
+) -> None:
+    """Training runs: steps, loss, throughput, checkpoints.
+
+    Examples:
+
+      radvlm report training
+
+      radvlm report training --run 12 --points 100 --table steps --format csv
+    """
+
+    def make(snapshot: Snapshot) -> View:
+        from radvlm_cli.stages.reports.training import training_view
+
+        return training_view(snapshot, run, points)
+
+    given_as.show_view(context, given_as.Given(form, table, as_json, data_dir, store), make)
+
+
+@app.command("eval")
+def eval_(
+    context: typer.Context,
+    model: given_as.Models = None,
+    test_set: given_as.TestSets = None,
+    task: given_as.Tasks = None,
+    labels: Annotated[
+        bool, typer.Option("--labels", help="given_as.Every finding by itself, with its prevalence.")
+    ] = False,
+    by: Annotated[given_as.By | None, typer.Option("--by", help="The main metrics in groups of patients.")] = None,
+    readable: Annotated[
+        bool, typer.Option("--readable", help="Also over the answers that could be read only (a survivors' subset).")
+    ] = False,
+    all_metrics: given_as.AllMetrics = False,
+    every: given_as.Every = False,
+    form: given_as.Format = None,
+    table: given_as.OneTable = None,
+    as_json: options.Json = False,
+    data_dir: options.DataDir = None,
+    store: options.StorePath = None,
+) -> None:
+    """given_as.Models by metrics, with n, 95 % intervals, coverage and failures; published figures beside ours.
+
+    Examples:
+
+      radvlm report eval
+
+      radvlm report eval --task classification --labels
+
+      radvlm report eval --task phrase --by sex --format md
+    """
+    if by is not None and (labels or readable or all_metrics):
+        raise ConfigError("--by shows the main metrics by group; it goes with no other selection of metrics.", "--by")
+
+    def make(snapshot: Snapshot) -> View:
+        from radvlm_cli.stages.reports.evaluations import Shown, evaluations_view
+        from radvlm_cli.stages.reports.subgroups import subgroups_view
+
+        wanted = _wanted(model, test_set, task, every)
+        if by is not None:
+            return subgroups_view(snapshot, wanted, by.value)
+        return evaluations_view(snapshot, wanted, Shown(all_metrics, labels, readable))
+
+    given_as.show_view(context, given_as.Given(form, table, as_json, data_dir, store), make)
+
+
+@app.command()
+def compare(
+    context: typer.Context,
+    first: Annotated[str, typer.Argument(metavar="A", help="Model, or evaluation by number.")],
+    second: Annotated[str, typer.Argument(metavar="B", help="Model, or evaluation by number.")],
+    test_set: given_as.TestSets = None,
+    task: given_as.Tasks = None,
+    all_metrics: given_as.AllMetrics = False,
+    form: given_as.Format = None,
+    table: given_as.OneTable = None,
+    as_json: options.Json = False,
+    data_dir: options.DataDir = None,
+    store: options.StorePath = None,
+) -> None:
+    """Is A better than B, and is that real? Paired by sample, resampled by patient, adjusted over metrics.
+
+    Examples:
+
+      radvlm report compare radvlm:models/radvlm-7b chexagent
+
+      radvlm report compare 12 17 --format latex
+    """
+
+    def make(snapshot: Snapshot) -> View:
+        from radvlm_cli.stages.reports.comparison import comparison_view
+
+        return comparison_view(snapshot, first, second, _wanted(None, test_set, task, False), all_metrics)
+
+    given_as.show_view(context, given_as.Given(form, table, as_json, data_dir, store), make)
+
+
+@app.command()
+def failures(
+    context: typer.Context,
+    model: given_as.Models = None,
+    test_set: given_as.TestSets = None,
+    task: given_as.Tasks = None,
+    worst: Annotated[int, typer.Option("--worst", min=0, help="Samples of each kind.")] = 10,
+    whole: Annotated[bool, typer.Option("--whole", help="Texts as long as they are.")] = False,
+    every: given_as.Every = False,
+    form: given_as.Format = None,
+    table: given_as.OneTable = None,
+    as_json: options.Json = False,
+    data_dir: options.DataDir = None,
+    store: options.StorePath = None,
+) -> None:
+    """Answers that count as wrong, by cause; unreadable and worst samples with the raw text.
+
+    Examples:
+
+      radvlm report failures
+
+      radvlm report failures --model chexagent --task phrase --worst 50 --whole --format json
+    """
+
+    def make(snapshot: Snapshot) -> View:
+        from radvlm_cli.stages.reports.failures import failures_view
+
+        # Programs get texts whole; people get them cut, unless they ask.
+        full = whole or given_as.form_of(given_as.merged(context, given)) in (
+            given_as.FormatName.csv,
+            given_as.FormatName.json,
+        )
+        return failures_view(snapshot, _wanted(model, test_set, task, every), worst=worst, whole=full)
+
+    given = given_as.Given(form, table, as_json, data_dir, store)
+    given_as.show_view(context, given, make)
+
+
+@app.command()
+def sql(
+    context: typer.Context,
+    query: Annotated[str, typer.Argument(help="One statement; docs/store.md describes tables and views.")],
+    limit: Annotated[
+        int | None, typer.Option("--limit", min=1, help="Rows at most.", show_default="1,000 for a table, else all")
+    ] = None,
+    form: given_as.Format = None,
+    as_json: options.Json = False,
+    data_dir: options.DataDir = None,
+    store: options.StorePath = None,
+) -> None:
+    """Ask the store in SQL. It is open for reading only.
+
+    Examples:
+
+      radvlm report sql "SELECT model, test_set, metric, value FROM evaluation_result WHERE part = ''"
+
+      radvlm report sql "SELECT * FROM problem" --format csv
+    """
+    given = given_as.Given(form, None, as_json, data_dir, store)
+
+    def make(snapshot: Snapshot) -> View:
+        from radvlm_cli.stages.reports.queries import query_view
+
+        shown = 1000 if given_as.form_of(given_as.merged(context, given)) is given_as.FormatName.table else None
+        return query_view(snapshot, query, limit or shown)
+
+    given_as.show_view(context, given, make)
+
+
+def _wanted(models: list[str] | None, test_sets: list[str] | None, tasks: list[str] | None, every: bool) -> Any:
+    from radvlm_cli.stages.reports.selection import Wanted
+
+    return Wanted(tuple(models or ()), tuple(test_sets or ()), tuple(tasks or ()), every)

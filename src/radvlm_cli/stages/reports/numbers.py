@@ -1,0 +1,74 @@
+"""The numbers per sample that scores are made of, as arrays, and the families that make metrics of their sums."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import orjson
+
+from radvlm_cli.metrics.family import Family, Table
+from radvlm_cli.metrics.registry import MetricOptions, describe, families, report_order
+from radvlm_cli.metrics.statistics import Clusters, clusters
+from radvlm_cli.reporting.evaluation import Metric
+from radvlm_cli.store.snapshot import Snapshot
+
+
+class Numbers(NamedTuple):
+    """A family's rows of an evaluation."""
+
+    positions: np.ndarray[tuple[int], np.dtype[np.intp]]
+    """In the test set, ascending."""
+    table: Table
+    """Shape (samples, columns); NaN where there is no number."""
+
+
+def families_of_task(task: str) -> dict[str, Family]:
+    """The families by name. Their sums give metrics without whatever model the numbers once needed."""
+    return {listed.family.name: listed.family for listed in families(task, MetricOptions(published=True))}
+
+
+def scored_families(store: Snapshot, evaluation: int) -> dict[str, int]:
+    """The families that an evaluation has numbers of, with their versions."""
+    return dict(store.rows("SELECT DISTINCT family, version FROM score WHERE evaluation_id = ?", (evaluation,)))
+
+
+def read_numbers(store: Snapshot, evaluation: int, family: str, width: int) -> Numbers | None:
+    """An evaluation's rows of a family; None where there are none, or they have not `width` columns."""
+    rows = list(
+        store.rows(
+            "SELECT position, numbers FROM sample_score WHERE evaluation_id = ? AND family = ? ORDER BY position",
+            (evaluation, family),
+        )
+    )
+    if not rows:
+        return None
+    listed = orjson.loads(f"[{','.join(numbers for _position, numbers in rows)}]")  # one parse for all
+    if any(len(each) != width for each in listed):
+        return None
+    return Numbers(np.array([position for position, _numbers in rows]), np.array(listed, dtype=np.float64))
+
+
+def clusters_of(store: Snapshot, test_set_id: int) -> tuple[Clusters, list[str]]:
+    """The patients of a test set's samples, by position, and the ids of the samples."""
+    rows = list(
+        store.rows(
+            "SELECT sample_id, patient_id FROM test_sample WHERE test_set_id = ? ORDER BY position", (test_set_id,)
+        )
+    )
+    keys = [f"sample {sample}" if patient is None else f"patient {patient}" for sample, patient in rows]
+    return clusters(keys), [sample for sample, _patient in rows]
+
+
+def metric(name: str) -> Metric:
+    """How a metric is shown."""
+    described = describe(name)
+    return Metric(name, described.title, described.better)
+
+
+def metrics_shown(names: Sequence[str], every: bool) -> list[Metric]:
+    """The metrics of a report's table, in its order; `every`: the others too. Those of single labels never."""
+    plain = [name for name in dict.fromkeys(names) if "/" not in name]
+    main = [name for name in plain if describe(name).main]
+    return [metric(name) for name in report_order(plain if every or not main else main)]
