@@ -25,6 +25,8 @@ class Flow(NamedTuple):
     """The samples of a test set on their way, and the answers of each model to them."""
 
     test_set: SampleSet
+    named: bool
+    """Whether the source names patients; else every sample counts as one."""
     found: int | None
     """Records in the store that qualify; None: the dataset is not known any more."""
     unusable: int | None

@@ -6,6 +6,7 @@ so that light, dark and print need no second drawing; shapes say the same as col
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -46,6 +47,16 @@ CONFIG: Spec = {
         "symbolStrokeWidth": 2,
     },
 }
+
+
+_ROW_AXIS: Spec = {
+    "labelExpr": "split(datum.label, '\\n')",
+    "labelLimit": 136,
+    "labelLineHeight": 13,
+    "ticks": False,
+    "domain": False,
+}
+_ROW_LETTERS = 19
 
 
 class Chart(NamedTuple):
@@ -92,7 +103,7 @@ def forest(title: str, rows: Sequence[Measured], what: str, domain: tuple[float,
     series = _order(row.series for row in rows)
     values = [
         {
-            "row": row.row,
+            "row": _broken(row.row),
             "series": row.series,
             "value": row.estimate.value,
             "low": _or(row.estimate.low, row.estimate.value),
@@ -101,19 +112,24 @@ def forest(title: str, rows: Sequence[Measured], what: str, domain: tuple[float,
         }
         for row in drawn
     ]
-    scale: Spec = {"domain": list(domain), "clamp": True} if domain else {"zero": False, "padding": 16}
-    across = {"field": "low", "type": "quantitative", "scale": scale, "title": what, "axis": {"tickCount": 5}}
+    scale: Spec = {"zero": False, "nice": True, "padding": 10}
+    axis: Spec = {"tickCount": 5}
+    if domain:  # a little wider, so that points at its ends are whole
+        margin = 0.015 * (domain[1] - domain[0])
+        scale = {"domain": [domain[0] - margin, domain[1] + margin], "clamp": True}
+        axis = {"values": [domain[0] + (domain[1] - domain[0]) * place / 5 for place in range(6)], "format": ".1f"}
+    across: Spec = {"field": "low", "type": "quantitative", "scale": scale, "title": what, "axis": axis}
     spec = _spec(
         values,
-        height={"step": 15, "for": "offset"},
+        height=len(_order(row.row for row in drawn)) * (len(series) * 16 + 14),
         encoding={
             "y": {
                 "field": "row",
                 "type": "nominal",
                 "sort": None,
                 "title": None,
-                "axis": {"labelLimit": 128, "grid": True, "tickBand": "extent", "ticks": False, "domain": False},
-                "scale": {"paddingInner": 0.3},
+                "axis": {**_ROW_AXIS, "grid": True, "tickBand": "extent"},
+                "scale": {"paddingInner": 0.25},
             },
             "yOffset": {"field": "series", "type": "nominal", "sort": series, "scale": {"paddingOuter": 0.2}},
             **_series(series),
@@ -150,10 +166,10 @@ def bars(title: str, rows: Sequence[Bar], what: str, *, unit: str = "count") -> 
     """Bars across, the parts of a row side by side in one bar."""
     series = _order(row.series for row in rows)
     shown = [row for row in rows if row.value]
-    values = [row._asdict() for row in shown]
+    values = [{**row._asdict(), "row": _broken(row.row), "place": series.index(row.series)} for row in shown]
     spec = _spec(
         values,
-        height={"step": 24},
+        height=28 * len(_order(row.row for row in shown)),
         encoding={
             "y": {"field": "row", "type": "nominal", "sort": None, "title": None, "axis": _ROW_AXIS},
             "x": {
@@ -162,7 +178,7 @@ def bars(title: str, rows: Sequence[Bar], what: str, *, unit: str = "count") -> 
                 "title": what,
                 "axis": {"tickCount": 4, "format": "~s", "labelOverlap": True},
             },
-            **_series(series, legend=len(series) > 1),
+            **_series(series),
             "order": {"field": "place"},
             "tooltip": [
                 {"field": "row", "title": "what"},
@@ -171,8 +187,6 @@ def bars(title: str, rows: Sequence[Bar], what: str, *, unit: str = "count") -> 
             ],
         },
     )
-    for value in values:
-        value["place"] = series.index(value["series"])
     spec["mark"] = {"type": "bar", "height": {"band": 0.7}}
     columns = (
         Column("what", lambda row: row.row, key=True),
@@ -184,7 +198,6 @@ def bars(title: str, rows: Sequence[Bar], what: str, *, unit: str = "count") -> 
     return Chart(title, spec, table, alt, len(values))
 
 
-_ROW_AXIS: Spec = {"labelLimit": 128, "ticks": False, "domain": False}
 
 
 def _kind(unit: str) -> Any:
@@ -296,11 +309,11 @@ def _thin(rows: Sequence[Point], series: Sequence[str]) -> list[Point]:
     return kept
 
 
-def _spec(values: Sequence[Mapping[str, Any]], *, height: Any, encoding: Spec) -> Spec:
+def _spec(values: Sequence[Mapping[str, Any]], *, height: int, encoding: Spec) -> Spec:
+    """One view. Its height is a number: with a height by step, Vega-Lite warns that it cannot fit the width alone."""
     return {
         "width": "container",
         "height": height,
-        "autosize": {"type": "fit-x", "contains": "padding"},
         "padding": {"left": 0, "right": 6, "top": 2, "bottom": 2},
         "config": CONFIG,
         "data": {"values": list(values)},
@@ -308,17 +321,30 @@ def _spec(values: Sequence[Mapping[str, Any]], *, height: Any, encoding: Spec) -
     }
 
 
-def _series(series: Sequence[str], legend: bool = True) -> Spec:
+def _broken(row: str) -> str:
+    """A row's name in two lines at most, for the margin of a phone."""
+    lines = textwrap.wrap(row, _ROW_LETTERS, break_long_words=False)
+    if len(lines) < 2:
+        return row
+    # The halves as alike as they can be: the second line has all that remains, and is cut by its limit alone.
+    return f"{lines[0]}\n{row[len(lines[0]) :].strip()}"
+
+
+def _series(series: Sequence[str]) -> Spec:
     colours = [COLOURS[place % len(COLOURS)] for place in range(len(series))]
     encoding: Spec = {"field": "series", "type": "nominal", "scale": {"domain": list(series), "range": colours}}
-    if not legend:
+    if len(series) < 2:
         encoding["legend"] = None
     return {"color": encoding}
 
 
 def _shape(series: Sequence[str]) -> Spec:
-    shapes = [SHAPES[place % len(SHAPES)] for place in range(len(series))]
-    return {"shape": {"field": "series", "type": "nominal", "scale": {"domain": list(series), "range": shapes}}}
+    # A colour that comes again comes with another shape.
+    shapes = [SHAPES[(place + place // len(COLOURS)) % len(SHAPES)] for place in range(len(series))]
+    encoding: Spec = {"field": "series", "type": "nominal", "scale": {"domain": list(series), "range": shapes}}
+    if len(series) < 2:
+        encoding["legend"] = None
+    return {"shape": encoding}
 
 
 def _order(names: Any) -> list[str]:

@@ -26,7 +26,7 @@ def _flow(flow: Flow) -> Markup:
         _step("published", test_set.expected, None),
         _step("eligible here", flow.found, None),
         _step("left out", _sum(flow.unusable, flow.removed), _why(flow)),
-        _step("samples asked", test_set.samples, f"{test_set.patients:,} patients"),
+        _step("samples", test_set.samples, f"{test_set.patients:,} patients" if flow.named else "no patients named"),
     ]
     return element(
         "section",

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from radvlm_cli.reporting.page.markup import Markup, element, join
+from radvlm_cli.reporting.page.markup import Markup, element, join, picture_source
 from radvlm_cli.reporting.samples import DrawnBox, Picture, Sample, SampleGroup
 from radvlm_cli.reporting.tables import number
 
@@ -33,7 +32,9 @@ def gallery_markup(gallery: Gallery) -> Markup:
     store = element(
         "svg", element("defs", defined), width=0, height=0, aria_hidden="true", focusable="false", class_="defined"
     )
-    groups = [_group(group, places, opened=place == 0) for place, group in enumerate(gallery.groups)]
+    boxed = [place for place, group in enumerate(gallery.groups) if any(each.predicted for each in group.samples)]
+    opened = boxed[0] if boxed else 0
+    groups = [_group(group, places, opened=place == opened) for place, group in enumerate(gallery.groups)]
     return element("div", _switches(), store, groups, class_="gallery")
 
 
@@ -60,7 +61,7 @@ def _swatch(kind: str) -> Markup:
 
 
 def _defined(place: str, picture: Picture) -> Markup:
-    source = f"data:image/jpeg;base64,{base64.b64encode(picture.jpeg).decode()}"
+    source = picture_source(picture.jpeg)
     return element("image", id=place, width=picture.width, height=picture.height, href=source)
 
 

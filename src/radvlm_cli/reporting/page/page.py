@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from importlib.resources import files
 from typing import NamedTuple
 
@@ -47,7 +47,16 @@ class Folded(NamedTuple):
     tables: Sequence[Table]
 
 
-Block = Table | Chart | FlowFigure | Gallery | Cards | Words | Folded
+Leaf = Table | Chart | FlowFigure | Gallery | Cards | Words | Folded
+
+
+class Beside(NamedTuple):
+    """Columns side by side where there is room, one below another where there is none."""
+
+    columns: Sequence[Sequence[Leaf]]
+
+
+Block = Leaf | Beside
 
 
 class Section(NamedTuple):
@@ -73,7 +82,7 @@ class Page(NamedTuple):
 
 def write_page(page: Page) -> str:
     """The HTML. Text of models, reports and files is escaped; ValueError for nothing a store can hold."""
-    charts = any(isinstance(block, Chart) for section in page.sections for block in section.blocks)
+    charts = any(isinstance(block, Chart) for section in page.sections for block in _leaves(section.blocks))
     head = element(
         "head",
         element("meta", charset="utf-8"),
@@ -94,6 +103,14 @@ def write_page(page: Page) -> str:
         _scripts() if charts else None,
     )
     return f'<!DOCTYPE html>\n<html lang="en">\n{head}\n{body}\n</html>\n'
+
+
+def _leaves(blocks: Sequence[Block]) -> Iterator[Leaf]:
+    for block in blocks:
+        if isinstance(block, Beside):
+            yield from (leaf for column in block.columns for leaf in column)
+        else:
+            yield block
 
 
 def _header(page: Page) -> Markup:
@@ -133,6 +150,9 @@ def _block(block: Block) -> Markup:
         case Folded():
             tables = [table_markup(table) for table in block.tables]
             return element("details", element("summary", block.title), tables, class_="folded")
+        case Beside():
+            columns = [element("div", [_block(leaf) for leaf in column]) for column in block.columns]
+            return element("div", columns, class_="beside")
         case Cards():
             return element("ul", [_card(card) for card in block.cards], class_="cards")
 

@@ -16,7 +16,7 @@ from radvlm_cli.reporting.flow import flow_table, population_table
 from radvlm_cli.reporting.llm import quarantine_table, spending_table
 from radvlm_cli.reporting.page.flow import FlowFigure
 from radvlm_cli.reporting.page.gallery import Gallery
-from radvlm_cli.reporting.page.page import Block, Card, Cards, Folded, Page, Section, Words
+from radvlm_cli.reporting.page.page import Beside, Block, Card, Cards, Folded, Leaf, Page, Section, Words
 from radvlm_cli.reporting.provenance import conditions_table, invocations_table
 from radvlm_cli.reporting.tables import Table, cell_text
 from radvlm_cli.reporting.training import checkpoints_table, training_table
@@ -121,15 +121,15 @@ def _banner(shown: Shown, request: PageRequest) -> tuple[str, bool]:
         return "Research use only.", False
     return (
         f"Credentialed data: this page holds images, texts and ids of {', '.join(sources)}. Show it only to people who "
-        "have signed their use agreements, and put it nowhere that others can reach; `radvlm report --public` makes a "
-        "page without them. Research use only.",
+        "have signed their use agreements, and put it nowhere that others can reach; radvlm report --html FILE --public "
+        "makes a page without them. Research use only.",
         True,
     )
 
 
 def _cards(store: Snapshot, shown: Shown) -> Iterator[Card]:
     for row in holdings(store):
-        yield Card(f"{row.number:,}", row.what, row.remark)
+        yield Card(f"{row.number:,}", "training runs" if row.what == "runs" else row.what, row.remark)
     spent = [row.dollars for row in llm.spending(store) if row.dollars is not None]
     if spent:
         yield Card(cell_text(sum(spent), "dollars"), "spent on calls")
@@ -162,17 +162,21 @@ def _flow(store: Snapshot, shown: Shown, privacy: Privacy) -> Iterator[Block]:
 def _results(store: Snapshot, shown: Shown) -> Iterator[Block]:
     names = drawn.series_names(shown.all())
     every = []
+    columns: list[list[Leaf]] = []
     for test_set, evaluations in shown.by_test_set.items():
         rows = [model_scores(store, one) for one in evaluations]
         every += rows
         metrics = metrics_shown([name for row in rows for name in row.scores], every=False)
-        yield from drawn.forests(rows, metrics, names)
+        column: list[Leaf] = [*drawn.forests(rows, metrics, names)]
         tables = [scores_table(test_set, metrics, rows), readable_table(test_set, metrics, rows)]
         every_metric = metrics_shown([name for row in rows for name in row.scores], every=True)
         if len(every_metric) > len(metrics):
             table = scores_table(test_set, every_metric, rows)
             tables.append(table._replace(title=f"{test_set.name}: all metrics"))
-        yield Folded(f"{test_set.name}: tables", [table for table in tables if table.rows])
+        column.append(Folded(f"{test_set.name}: tables", [table for table in tables if table.rows]))
+        columns.append(column)
+    if columns:
+        yield Beside(columns)
     figures = beside_ours(every)
     if figures:
         yield published_table(figures)
@@ -180,17 +184,25 @@ def _results(store: Snapshot, shown: Shown) -> Iterator[Block]:
 
 def _boxes(store: Snapshot, shown: Shown) -> Iterator[Block]:
     names = drawn.series_names(shown.all())
-    for test_set, evaluations in shown.by_test_set.items():
-        chart = drawn.iou_histogram(store, test_set.name, evaluations, names)
-        if chart is not None:
-            yield chart
+    charts = [
+        chart
+        for test_set, evaluations in shown.by_test_set.items()
+        if (chart := drawn.iou_histogram(store, test_set.name, evaluations, names)) is not None
+    ]
+    if charts:
+        yield Words(
+            "How well the marked area covers the true one: IoU of the union of all predicted boxes with that of all true "
+            "ones, of each sample with something to find. None: no overlap at all, failures included. From 0.5 on a box "
+            "counts as found."
+        )
+        yield Beside([[chart] for chart in charts])
 
 
 def _findings(store: Snapshot, shown: Shown) -> Iterator[Block]:
     names = drawn.series_names(shown.all())
     for test_set, evaluations in shown.by_test_set.items():
         rows = [row for one in evaluations for row in label_scores(store, one)]
-        if not rows:
+        if not any(estimate.value is not None for row in rows for estimate in row.scores.values()):
             continue
         chosen = [metric(name) for name in _LABEL_METRICS if any(name in row.scores for row in rows)]
         others = sorted({name for row in rows for name in row.scores} - set(_LABEL_METRICS))
@@ -198,7 +210,15 @@ def _findings(store: Snapshot, shown: Shown) -> Iterator[Block]:
         chart = drawn.label_forest(test_set.name, rows, by, names)
         if chart is not None:
             yield chart
-        yield labels_table(test_set, [*chosen, *(metric(name) for name in others)], rows)
+        yield _by_finding(labels_table(test_set, [*chosen, *(metric(name) for name in others)], rows))
+
+
+def _by_finding(table: Table) -> Table:
+    """Finding by finding, the most frequent first, the models of each below one another."""
+    rows = sorted(table.rows, key=lambda row: (-(row.support or 0), row.label))
+    first = [column for column in table.columns if column.field == "finding"]
+    others = [column for column in table.columns if column.field != "finding"]
+    return table._replace(columns=(*first, *others), rows=tuple(rows))
 
 
 def _samples(store: Snapshot, shown: Shown, request: PageRequest, privacy: Privacy) -> Iterator[Block]:
@@ -214,7 +234,9 @@ def _samples(store: Snapshot, shown: Shown, request: PageRequest, privacy: Priva
 
 def _data(store: Snapshot, privacy: Privacy) -> Iterator[Block]:
     images, parts = data.images(store), data.components(store)
-    yield from drawn.composition(images, parts)
+    charts = drawn.composition(images, parts)
+    if charts:
+        yield Beside([[chart] for chart in charts])
     tables = [
         images_table(images),
         texts_table(data.texts(store)),
@@ -229,7 +251,9 @@ def _data(store: Snapshot, privacy: Privacy) -> Iterator[Block]:
 def _training(store: Snapshot, privacy: Privacy) -> Iterator[Block]:
     runs = training.training_runs(store)
     for run in runs[:_CURVES]:
-        yield from drawn.training_curves(run.run, training.curve(store, run.run), training.held_out(store, run.run))
+        charts = drawn.training_curves(run.run, training.curve(store, run.run), training.held_out(store, run.run))
+        if charts:
+            yield Beside([[chart] for chart in charts])
     if runs:
         yield _without_hint(training_table(runs))
     kept = [(run.run, training.checkpoints(store, run.run)) for run in runs[:_CURVES]]

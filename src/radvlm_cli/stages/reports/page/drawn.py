@@ -88,7 +88,7 @@ def label_forest(name: str, rows: Sequence[LabelScores], metric: Metric, names: 
 
 def iou_histogram(store: Snapshot, name: str, evaluations: Sequence[Evaluated], names: Mapping[int, str]) -> Chart | None:
     """How well the marked area covers the true one, sample by sample; failures are at 0."""
-    bins = ["0", *(f"{low / 10:.1f}" for low in range(10))]
+    bins = ["none", "> 0", *(f"{low / 10:.1f}" for low in range(1, 10))]
     rows: list[Bar] = []
     samples: dict[str, int] = {}
     for one in evaluations:
@@ -101,12 +101,7 @@ def iou_histogram(store: Snapshot, name: str, evaluations: Sequence[Evaluated], 
         rows += [Bar(each, names[one.id], count) for each, count in zip(bins, counts, strict=True)]
     if not rows:
         return None
-    chart = histogram(f"{name}: overlap with the true area", rows, "IoU of a sample, from", samples)
-    note = (
-        "IoU of the union of all predicted boxes with that of all true ones, of samples with something to find. "
-        "The first bar: no overlap at all, failures included; the last: 0.9 to 1. From 0.5 on a box counts as found."
-    )
-    return chart._replace(note=note)
+    return histogram(name, rows, "IoU of a sample, from", samples)
 
 
 def _ious(store: Snapshot, one: Evaluated) -> np.ndarray[tuple[int], np.dtype[np.float64]] | None:
@@ -130,7 +125,7 @@ def composition(images: Sequence[Images], parts: Sequence[DatasetPart]) -> list[
         order = {source: place for place, source in enumerate(dict.fromkeys(row.source for row in images))}
         charts.append(bars("Images by source", sorted(by_split, key=lambda bar: order[bar.row]), "images"))
     for dataset in dict.fromkeys(part.dataset for part in parts):
-        rows = [Bar(part.component, part.task, part.pairs) for part in parts if part.dataset == dataset]
+        rows = [Bar(part.component, "pairs", part.pairs) for part in parts if part.dataset == dataset]
         if any(row.value for row in rows):
             charts.append(bars(f"Pairs of the dataset {dataset}", rows, "pairs"))
     return charts
@@ -138,14 +133,16 @@ def composition(images: Sequence[Images], parts: Sequence[DatasetPart]) -> list[
 
 def training_curves(run: int, points: Sequence[TrainingPoint], held: Sequence[HeldOut]) -> list[Chart]:
     """Loss in training and on held-out pairs; learning rate."""
-    loss = list(_thinned("training", [(point.step, point.loss) for point in points]))
-    losses = [*loss, *(Point(f"held out: {row.task}", row.step, row.loss) for row in held if row.loss is not None)]
     charts = []
-    if losses:
-        chart = curves(f"Loss of run {run}", losses, "step", "loss")
+    loss = list(_thinned("training", [(point.step, point.loss) for point in points]))
+    if loss:
+        chart = curves(f"Loss of run {run}", loss, "step", "loss")
         if len(points) > _POINTS:
             chart = chart._replace(note="The line is the mean of neighbouring steps, the band their range.")
         charts.append(chart)
+    losses = [Point(row.task, row.step, row.loss) for row in held if row.loss is not None]
+    if losses:
+        charts.append(curves(f"Loss of run {run} on held-out pairs, by task", losses, "step", "loss"))
     rate = list(_thinned("learning rate", [(point.step, point.learning_rate) for point in points], band=False))
     if rate:
         charts.append(curves(f"Learning rate of run {run}", rate, "step", "learning rate"))

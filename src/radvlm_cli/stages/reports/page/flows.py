@@ -30,7 +30,10 @@ def _flow(store: Snapshot, test_set: SampleSet, evaluations: Sequence[Evaluated]
         outcomes = outcomes_of(store, one)
         asked = test_set.samples - outcomes.get("unasked", 0)
         answers.append(Answers(one.id, one.model, asked, outcomes))
-    return Flow(test_set, *row, answers)
+    named = store.value(
+        "SELECT 1 FROM test_sample WHERE test_set_id = ? AND patient_id NOT NULL LIMIT 1", (test_set.id,)
+    )
+    return Flow(test_set, bool(named), *row, answers)
 
 
 def populations(store: Snapshot, test_sets: Sequence[SampleSet]) -> list[Population]:

@@ -16,10 +16,10 @@ from radvlm_cli.stages.reports.selection import Evaluated
 from radvlm_cli.store.snapshot import Snapshot
 
 _PATTERN: tuple[Why, ...] = (
-    *("worst", "random", "best", "worst", "random", "random", "worst", "random"),
-    *("worst", "random", "best", "worst", "random", "random", "worst", "random"),
+    *("worst", "random", "best", "worst", "random", "random"),
+    *("worst", "random", "worst", "random", "best", "random"),
 )
-"""In which order an evaluation's samples are taken while there is room: 6 worst, 8 random, 2 best."""
+"""In which order an evaluation's samples are taken while there is room: 4 worst, 6 random, 2 best."""
 _ORDER: tuple[Why, ...] = ("worst", "random", "best")
 
 
