@@ -124,6 +124,7 @@ def test_parents_and_workers_killed_three_times_each(tmp_path: Path) -> None:
     _same_as_a_whole_one(bench, tmp_path / "whole", images)
 
 
+@pytest.mark.slow
 def test_a_second_parent_is_refused_while_the_first_is_at_work(tmp_path: Path) -> None:
     bench = make_bench(tmp_path / "bench", 3)
     model = _script(bench, 3, 30.0)

@@ -1,5 +1,6 @@
 """Indexes for `radvlm report`: its counts come from them, not from walking the tables."""
 
+import sqlalchemy as sa
 from alembic import op
 
 revision = "0005"
@@ -26,3 +27,4 @@ INDEXES = {
 def upgrade() -> None:
     for name, (table, columns) in INDEXES.items():
         op.create_index(name, table, columns)
+    op.create_index("ix_image_absent", "image", ["status"], sqlite_where=sa.text("status IN ('missing','failed')"))

@@ -13,6 +13,8 @@ from typing import Any
 import pytest
 
 from radvlm_cli.main import run
+from tests.fakes import judges
+from tests.fakes.openai_server import FakeOpenAI
 from tests.stages.evaluating import Bench, make_bench, rows, script
 
 ROOT = Path(__file__).parents[2]
@@ -84,6 +86,7 @@ def test_the_list_names_models_and_evaluations(said: Said) -> None:
     assert "hf download" in said("--list")
 
 
+@pytest.mark.slow
 def test_answers_are_scored_anew_without_being_asked_again(bench: Bench, said: Said) -> None:
     told = said.json("--model", "scripted", "--task", "report")
     before = rows(bench, "SELECT * FROM prediction")
@@ -93,9 +96,34 @@ def test_answers_are_scored_anew_without_being_asked_again(bench: Bench, said: S
     assert rows(bench, "SELECT command FROM run ORDER BY id DESC LIMIT 1") == [("rescore",)]
 
 
+@pytest.mark.slow
+def test_a_served_model_is_asked_by_workers_at_its_url(bench: Bench, said: Said) -> None:
+    with FakeOpenAI(answer=lambda _body: "The lungs are clear.") as server:
+        options = ("--model", "endpoint:test-model", "--base-url", f"{server.url}/v1", "--task", "report")
+        told = said.json(*options, "--processes", "2")
+    assert [line["ok"] for line in told["lines"]] == [5]
+    assert rows(bench, "SELECT DISTINCT text FROM prediction") == [("The lungs are clear.",)]
+
+
+def test_conversations_are_graded_by_a_server_at_a_url(bench: Bench, said: Said) -> None:
+    told = said.json("--model", "scripted", "--task", "conversation", "--limit", "3")
+    with FakeOpenAI(answer=judges.sound) as server:
+        options = ("--judge", str(told["run_id"]), "--base-url", f"{server.url}/v1", "--model", "test-model")
+        again = said.json(*options)
+        assert "talks: " in said.err
+        assert "3 graded" in said.err
+        said(*options)
+        assert server.stats["requests"] == 1, "all three say the same: the answer is there after the first"
+    assert [line["evaluation"] for line in again["lines"]] == [line["evaluation"] for line in told["lines"]]
+    assert rows(bench, "SELECT count(*) FROM judgement WHERE status = 'ok'") == [(3,)]
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
+        (("--judge", "77", "--base-url", "http://localhost:1/v1"), "no evaluation run 77"),
+        (("--judge", "1", "--rescore", "1"), "are two commands"),
+        (("--green", "1", "--weights", "/nowhere"), "/nowhere does not exist"),
         (("--model", "scripted", "--run", "3"), "--run goes with --resume"),
         (("--model", "scripted", "--again", "--resume"), "--again forgets"),
         (("--rescore", "77"), "no evaluation run 77"),
@@ -148,6 +176,7 @@ def test_a_slurm_job_answers_and_is_followed_to_the_scores(
     assert rows(bench, "SELECT count(DISTINCT worker) FROM prediction") == [(2,)]
 
 
+@pytest.mark.slow
 def test_an_evaluation_that_a_slurm_job_works_on_is_left_to_it(bench: Bench, said: Said, cluster: Path) -> None:
     options = ("--model", script(bench, delay=20), "--task", "report", "--batch", "1")
     job = said(*options, "--slurm", "--processes", "1").strip()

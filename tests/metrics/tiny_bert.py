@@ -47,13 +47,13 @@ def save_bert_config(folder: Path, vocabulary: int) -> BertConfig:
     return config
 
 
-def save_distilbert(folder: Path) -> Path:
+def save_distilbert(folder: Path, layers: int = LAYERS) -> Path:
     """As distilbert-base-uncased: with the head that fills in masks."""
     config = DistilBertConfig(
         vocab_size=save_bert_tokenizer(folder),
         dim=16,
         hidden_dim=24,
-        n_layers=LAYERS,
+        n_layers=layers,
         n_heads=2,
         max_position_embeddings=POSITIONS,
         initializer_range=0.5,

@@ -11,7 +11,7 @@ import pytest
 
 from radvlm_cli.adapters.protocol import Reply, Request
 from radvlm_cli.errors import ConfigError, DataError
-from radvlm_cli.stages.answering import AT_ONCE, Stopped, Watched, Worker, status_of
+from radvlm_cli.stages.answering import AT_ONCE, Stopped, Watched, Worker, environment_of, status_of
 from radvlm_cli.stages.answering_job import STOP_FILE, Ask, Job, check_adapter, read_asks, read_job, write_job
 from radvlm_cli.store.spool_writer import SUFFIX, SpoolWriter
 
@@ -193,3 +193,25 @@ def test_a_model_that_says_otherwise_of_itself_is_refused() -> None:
     check_adapter({"dtype": "float32"}, {"dtype": "float32"})
     with pytest.raises(ConfigError, match="dtype: was 'float32', now 'float16'"):
         check_adapter({"dtype": "float32"}, {"dtype": "float16"})
+
+
+def test_each_worker_has_a_gpu_of_those_that_the_parent_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    assert environment_of(1, gpus=2, per_node=2)["CUDA_VISIBLE_DEVICES"] == "1"
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,GPU-7")
+    assert environment_of(1, gpus=2, per_node=2)["CUDA_VISIBLE_DEVICES"] == "GPU-7"
+    with pytest.raises(ConfigError, match="names 2"):
+        environment_of(2, gpus=3, per_node=3)
+
+
+def test_workers_on_the_cpu_share_the_cores_and_none_reaches_the_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    monkeypatch.setattr("os.cpu_count", lambda: 12)
+    found = environment_of(0, gpus=0, per_node=5)
+    assert (found["OMP_NUM_THREADS"], found["HF_HUB_OFFLINE"]) == ("2", "1")
+
+
+def test_a_refusal_is_an_answer_and_ends_a_conversation(tmp_path: Path) -> None:
+    model = Model(lambda request: Reply("", error="stopped by a content filter", refused=True))
+    answers = work(tmp_path, model, [ask(0, "A?"), ask(1, "A?", "B?")])
+    assert [each["status"] for each in answers] == ["refused", "refused"]

@@ -15,6 +15,12 @@ from radvlm_cli.store.lock import stage_lock
 from tests.stages.evaluating import Bench, make_bench, rows, run_eval, script, texts
 
 
+@pytest.fixture(autouse=True)
+def unscored(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Scores have tests of their own."""
+    monkeypatch.setattr("radvlm_cli.stages.scoring.score", lambda _run, _evaluation: [])
+
+
 @pytest.fixture(scope="module")
 def pristine(tmp_path_factory: pytest.TempPathFactory) -> Bench:
     """A store that nothing was evaluated in; the copies of it look for pictures here."""
@@ -61,6 +67,7 @@ def test_a_sample_on_which_two_workers_die_is_an_error_and_the_others_are_answer
     assert failed == [("reports-i3", "2 workers died while they answered it")]
 
 
+@pytest.mark.slow
 def test_a_limit_is_a_choice_by_seed_and_an_evaluation_of_its_own(bench: Bench) -> None:
     first = run_eval(bench, task=["report"], limit=3)
     assert [line["samples"] for line in first.lines] == [3]
@@ -79,6 +86,7 @@ def test_what_decides_an_answer_makes_another_evaluation_and_the_number_of_worke
     assert rows(bench, "SELECT DISTINCT status FROM prediction WHERE evaluation_id = 2") == [("truncated",)]
 
 
+@pytest.mark.slow
 def test_again_forgets_the_answers_and_asks_anew(bench: Bench) -> None:
     model = script(bench, answers={"reports-i0": ["Before."]})
     run_eval(bench, model=model, task=["report"])
@@ -89,6 +97,7 @@ def test_again_forgets_the_answers_and_asks_anew(bench: Bench) -> None:
     assert ("reports", "reports-i0", "ok", "After.") in texts(bench)
 
 
+@pytest.mark.slow
 def test_answers_are_not_mixed_with_those_of_a_model_that_says_otherwise_of_itself(bench: Bench) -> None:
     model = script(bench, answers={"reports-i0": ["Before."]}, fail=["reports-i4"])
     run_eval(bench, model=model, task=["report"])
@@ -104,6 +113,7 @@ def test_two_runs_do_not_work_on_one_evaluation(bench: Bench) -> None:
         run_eval(bench, task=["report"])
 
 
+@pytest.mark.slow
 def test_a_stop_keeps_what_is_answered_and_a_resume_with_other_workers_asks_the_rest(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -151,11 +161,13 @@ def test_workers_that_die_before_they_begin_end_the_run(bench: Bench, monkeypatc
         run_eval(bench, task=["report"])
 
 
+@pytest.mark.slow
 def test_workers_on_a_named_host_are_those_of_this_machine(bench: Bench) -> None:
     done = run_eval(bench, task=["report", "conversation"], hosts="localhost", processes=2)
     assert [line["ok"] for line in done.lines] == [5, 5]
 
 
+@pytest.mark.slow
 def test_a_resume_with_other_conditions_is_refused(bench: Bench) -> None:
     model = script(bench)
     with pytest.raises(EvaluationError):

@@ -8,11 +8,14 @@ from typing import Any
 
 import pytest
 
+from radvlm_cli.metrics.radgraph import text_key
 from radvlm_cli.stages.evaluate import Evaluated, rescore
+from radvlm_cli.stages.metric_choice import MetricChoice
 from radvlm_cli.stages.scoring import main_rows, score
 from radvlm_cli.store.engine import open_store
 from radvlm_cli.store.judgements import JUDGEMENT_SQL
 from radvlm_cli.store.runs import open_run
+from tests.metrics.tiny_bert import save_distilbert
 from tests.stages.evaluating import Bench, make_bench, rows, run_eval, script
 
 ANSWERS = {
@@ -141,7 +144,8 @@ def test_conversations_have_no_score_until_they_are_judged(bench: Bench) -> None
     evaluation = number_of(bench, "talks")
     before = {row["metric"]: row for row in again(bench, evaluation)}
     assert before["judge_overall"]["value"] is None
-    assert f"radvlm eval --judge {evaluation}" in before["judge_overall"]["remark"]
+    ((began,),) = rows(bench, f"SELECT run_id FROM evaluation WHERE id = {evaluation}")
+    assert f"radvlm eval --judge {began} " in before["judge_overall"]["remark"]
     reply = json.dumps(
         {
             "rounds": [{"round": n, "reason": "r", "score": 6} for n in (1, 2)],
@@ -173,3 +177,42 @@ def test_a_run_is_scored_anew_without_asking(bench: Bench) -> None:
         done: Evaluated = rescore(run, run_id)
     assert len(done.lines) == 5
     assert Path(done.folder).is_dir()
+
+
+def test_what_cannot_be_computed_this_time_stays_as_it_was_until_the_answers_are_others(
+    bench: Bench, tmp_path: Path
+) -> None:
+    evaluation = number_of(bench, "reports")
+
+    def similarity(choice: MetricChoice) -> tuple[Any, ...]:
+        with open_store(bench.path) as store, open_run(store, "rescore", {}) as run:
+            found = score(run, evaluation, choice)
+        return next((row["value"], row["version"]) for row in found if row["metric"] == "bertscore" and not row["part"])
+
+    folder = save_distilbert(tmp_path / "bert", layers=5)
+    with_weights = similarity(MetricChoice(bertscore_distilbert=folder))
+    assert with_weights[0] is not None
+    assert similarity(MetricChoice()) == with_weights
+    with open_store(bench.path) as store, store.write() as connection:
+        connection.exec_driver_sql(
+            "UPDATE prediction SET text = 'Another report.' WHERE evaluation_id = ? AND position = 0", (evaluation,)
+        )
+    assert similarity(MetricChoice())[0] is None
+
+
+def test_graphs_of_reports_come_from_a_file_and_are_kept(bench: Bench, tmp_path: Path) -> None:
+    evaluation = number_of(bench, "reports")
+    texts = {
+        text
+        for pair in rows(bench, "SELECT text, reference FROM prediction_view WHERE test_set = 'reports'")
+        for text in (pair[0], json.loads(pair[1])["text"])
+    }
+    entity = {"tokens": "report", "label": "OBS-DP", "relations": []}
+    graphs = {text_key(text.strip()): {"entities": {"1": entity}} for text in texts}
+    file = tmp_path / "graphs.json"
+    file.write_text(json.dumps(graphs))
+    for choice in (MetricChoice(radgraph_annotations=file), MetricChoice()):
+        with open_store(bench.path) as store, open_run(store, "rescore", {}) as run:
+            found = {row["metric"]: row["value"] for row in score(run, evaluation, choice) if not row["part"]}
+        # One entity each, the same; refused, empty and failed answers have none.
+        assert found["radgraph_simple"] == pytest.approx(2 / 5)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
@@ -11,12 +12,14 @@ from radvlm_cli.commands import eval_options as given_as
 from radvlm_cli.commands import options
 from radvlm_cli.commands.output import print_json, print_table, say
 from radvlm_cli.commands.running import stage_run
-from radvlm_cli.config import Settings, configured_settings, load_settings
+from radvlm_cli.config import Settings, configured_settings, load_settings, zero_retention_confirmed
 from radvlm_cli.errors import ConfigError, StoreError
 
 if TYPE_CHECKING:
     from radvlm_cli.stages.evaluate import Evaluated
     from radvlm_cli.stages.evaluation_request import Request
+    from radvlm_cli.stages.metric_choice import MetricChoice
+    from radvlm_cli.store.runs import Run
 
 _STOPPING = "Stopping after the batches in hand; once more to stop at once."
 _DETACHING = "The run goes on; this only watched it."
@@ -48,6 +51,24 @@ def eval_(
     list_all: given_as.ListAll = False,
     rescore: given_as.Rescore = None,
     follow: given_as.Follow = None,
+    chexbert: given_as.CheXbert = None,
+    chexbert_tokenizer: given_as.CheXbertTokenizer = None,
+    bertscore_distilbert: given_as.DistilBert = None,
+    bertscore_distilroberta: given_as.DistilRoberta = None,
+    radgraph_annotations: given_as.RadGraphAnnotations = None,
+    radgraph_python: given_as.RadGraphPython = None,
+    meteor: given_as.Meteor = False,
+    compat: given_as.Compat = None,
+    uncertain: given_as.UncertainAs = given_as.UncertainName.positive,
+    green: given_as.Green = None,
+    judge: given_as.Judge = None,
+    provider: given_as.Provider = None,
+    azure_model: given_as.AzureModel = None,
+    concurrency: given_as.Concurrency = 64,
+    max_cost: given_as.MaxCost = None,
+    price: given_as.Price = None,
+    zero_retention: given_as.ZeroRetention = False,
+    retry_failed: given_as.RetryFailed = False,
     dry_run: options.DryRun = False,
     nodes: given_as.Nodes = None,
     slurm: given_as.Slurm = False,
@@ -74,8 +95,11 @@ def eval_(
     where = load_settings(data_dir=data_dir, derived_dir=derived_dir, store=store)
     if not where.store.exists():
         raise StoreError(f"There is no store at {where.store}.", "radvlm prepare --source all --data-dir PATH")
-    if rescore is not None or follow is not None:
-        _look_again(where, given)
+    again_at = [name for name in ("rescore", "follow", "green", "judge") if given[name] is not None]
+    if len(again_at) > 1:
+        raise ConfigError(f"--{again_at[0]} and --{again_at[1]} are two commands.", "Give one of them.")
+    if again_at:
+        _AT_A_RUN[again_at[0]](where, given)
         return
     if run is not None and not resume:
         raise ConfigError("--run goes with --resume.", f"radvlm eval --resume --run {run}")
@@ -85,6 +109,7 @@ def eval_(
     from radvlm_cli.stages.evaluation_request import Asked, make_request
 
     own = {name: _plain(given[name]) for name in Asked._fields}
+    own["zero_retention"] = zero_retention_confirmed(given["zero_retention"]) or None
     request = make_request(where.store, Asked(**own), say=say)
     if dry_run:
         _dry_run(where, request, given)
@@ -98,7 +123,7 @@ def _plain(value: Any) -> Any:
 
 def _evaluate(where: Settings, request: Request, given: dict[str, Any]) -> None:
     from radvlm_cli.stages.evaluate import evaluate, submit
-    from radvlm_cli.stages.evaluation_request import MACHINES
+    from radvlm_cli.stages.evaluation_request import MAY_CHANGE
 
     stage = evaluate if request.profile is None else submit
     with stage_run(
@@ -110,35 +135,91 @@ def _evaluate(where: Settings, request: Request, given: dict[str, Any]) -> None:
         stopping=_STOPPING,
         side_by_side=True,
         run_id=request.run_id,
-        may_change=MACHINES,
+        may_change=MAY_CHANGE,
     ) as run:
-        done = stage(run, request, data_dir=where.data(), derived_dir=where.derived())
+        metrics = _metrics(given)
+        done = stage(run, request, data_dir=where.data(), derived_dir=where.derived(), metrics=metrics)
     _print(done, given["as_json"])
 
 
-def _look_again(where: Settings, given: dict[str, Any]) -> None:
-    """--rescore and --follow."""
-    from radvlm_cli.stages.evaluate import follow, rescore
+def _follow(where: Settings, given: dict[str, Any]) -> None:
+    from radvlm_cli.stages.evaluate import follow
     from radvlm_cli.stages.evaluation_runs import arguments_of_run
     from radvlm_cli.store.engine import open_store
     from radvlm_cli.store.evaluations import answering_row
 
-    network, run_id = given["allow_network_store"], given["rescore"] or given["follow"]
+    network, run_id = given["allow_network_store"], given["follow"]
     with open_store(where.store, create=False, allow_network=network) as store:
         answering_row(store, run_id)
         arguments = arguments_of_run(store, run_id)
-    if given["rescore"] is not None:
-        with stage_run("rescore", {"run": run_id}, where, resume=False, allow_network=network) as run:
-            done = rescore(run, run_id)
-    else:
-        choice: dict[str, Any] = {"side_by_side": True, "run_id": run_id, "stopping": _DETACHING}
-        with stage_run("eval", arguments, where, resume=True, allow_network=network, **choice) as run:
-            done = follow(run)
+    choice: dict[str, Any] = {"side_by_side": True, "run_id": run_id, "stopping": _DETACHING}
+    with stage_run("eval", arguments, where, resume=True, allow_network=network, **choice) as run:
+        done = follow(run, _metrics(given))
     _print(done, given["as_json"])
 
 
+def _rescore(where: Settings, given: dict[str, Any]) -> None:
+    from radvlm_cli.stages.evaluate import rescore
+
+    with _at_run("rescore", where, given) as run:
+        done = rescore(run, given["rescore"], _metrics(given))
+    _print(done, given["as_json"])
+
+
+def _green(where: Settings, given: dict[str, Any]) -> None:
+    from radvlm_cli.stages.evaluate import rescore
+    from radvlm_cli.stages.evaluation_request import Asked
+    from radvlm_cli.stages.judge_reports import judge_reports, make_judge_request, report_evaluations
+
+    output = (given["output"] or where.store.parent / "evaluations").absolute()
+    own = {name: _plain(given[name]) for name in Asked._fields}
+    request = make_judge_request(Asked(**own), output)
+    with _at_run("green", where, given) as run:
+        evaluations = report_evaluations(run.store, given["green"])
+        found = judge_reports(run, evaluations, request, resume=f"radvlm eval --green {given['green']}")
+        say(f"Judged: {_counted(found)}.")
+        done = rescore(run, given["green"], _metrics(given))
+    _print(done, given["as_json"])
+
+
+def _judge(where: Settings, given: dict[str, Any]) -> None:
+    from radvlm_cli.stages.evaluate import rescore
+    from radvlm_cli.stages.judge_run import judge_run
+
+    choice = {name: _plain(given[name]) for name in ("provider", "model", "azure_model", "base_url")}
+    choice["zero_retention"] = zero_retention_confirmed(given["zero_retention"])
+    pace = {name: given[name] for name in ("concurrency", "max_cost", "price", "retry_failed", "limit")}
+    with _at_run("judge", where, given) as run:
+        for name, found in judge_run(run, given["judge"], choice, **pace).items():
+            say(f"{name}: {_counted(found)}.")
+        done = rescore(run, given["judge"], _metrics(given))
+    _print(done, given["as_json"])
+
+
+def _metrics(given: dict[str, Any]) -> MetricChoice:
+    from radvlm_cli.stages.metric_choice import MetricChoice
+
+    chosen = {name: _plain(given[name]) for name in MetricChoice._fields if name in given}
+    return MetricChoice(**chosen, published=given["compat"] is not None)
+
+
+def _counted(found: dict[str, int]) -> str:
+    return ", ".join(f"{count:,} {name}" for name, count in found.items() if count) or "nothing"
+
+
+def _at_run(command: str, where: Settings, given: dict[str, Any]) -> AbstractContextManager[Run]:
+    """A run of its own about the answers of another."""
+    network = given["allow_network_store"]
+    return stage_run(command, {"run": given[command]}, where, resume=False, allow_network=network)
+
+
+_AT_A_RUN = {"rescore": _rescore, "follow": _follow, "green": _green, "judge": _judge}
+"""Options that name a run, and what they do."""
+
+
 def _dry_run(where: Settings, request: Request, given: dict[str, Any]) -> None:
-    from radvlm_cli.stages.evaluate import batch_script, plan, plan_rows
+    from radvlm_cli.stages.evaluate import batch_script
+    from radvlm_cli.stages.evaluation_plan import plan, plan_rows
     from radvlm_cli.store.engine import open_store
 
     with open_store(where.store, create=False, allow_network=True) as store:

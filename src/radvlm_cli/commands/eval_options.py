@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 WHAT, HOW, RUNS, CLUSTER = "What", "How it is asked", "Runs", "Several nodes"
+JUDGE, METRICS = "Judging the answers of a run", "Metrics of reports and findings"
 
 
 class Protocol(StrEnum):
@@ -33,6 +34,28 @@ class Attention(StrEnum):
     sdpa = "sdpa"
     eager = "eager"
     flash_attention_2 = "flash_attention_2"
+
+
+class CompatName(StrEnum):
+    """Other ways to count."""
+
+    substring = "substring"
+
+
+class UncertainName(StrEnum):
+    """What uncertain findings count as."""
+
+    positive = "positive"
+    negative = "negative"
+    drop = "drop"
+
+
+class JudgeProvider(StrEnum):
+    """Who serves a judge."""
+
+    azure = "azure"
+    openai = "openai"
+    endpoint = "endpoint"
 
 
 def _option(name: str, *, help: str, panel: str = WHAT, **more: Any) -> Any:
@@ -91,6 +114,58 @@ ListAll = Annotated[
 Rescore = Annotated[
     int | None, _option("--rescore", help="RUN: read and score its answers anew, without a GPU.", panel=RUNS)
 ]
+CheXbert = Annotated[Path | None, _option("--chexbert", help="File chexbert.pth, or its folder.", panel=METRICS)]
+CheXbertTokenizer = Annotated[
+    Path | None, _option("--chexbert-tokenizer", help="Folder of bert-base-uncased.", panel=METRICS)
+]
+DistilBert = Annotated[
+    Path | None, _option("--bertscore-distilbert", help="Folder of distilbert-base-uncased.", panel=METRICS)
+]
+DistilRoberta = Annotated[
+    Path | None, _option("--bertscore-distilroberta", help="Folder of distilroberta-base.", panel=METRICS)
+]
+RadGraphAnnotations = Annotated[
+    Path | None, _option("--radgraph-annotations", help="JSON file with RadGraph's graphs.", panel=METRICS)
+]
+RadGraphPython = Annotated[
+    Path | None, _option("--radgraph-python", help="A python that has the radgraph package.", panel=METRICS)
+]
+Meteor = Annotated[bool, _option("--meteor", help="METEOR 1.5 too, which starts Java.", panel=METRICS)]
+Compat = Annotated[
+    CompatName | None,
+    _option("--compat", help="substring: also labels and words as the published evaluation counts.", panel=METRICS),
+]
+UncertainAs = Annotated[
+    UncertainName, _option("--uncertain", help="What a finding said to be uncertain counts as.", panel=METRICS)
+]
+Green = Annotated[
+    int | None,
+    _option("--green", help="RUN: have GREEN's model judge its reports, on --gpus GPUs.", panel=JUDGE),
+]
+Judge = Annotated[
+    int | None,
+    _option(
+        "--judge",
+        help="RUN: have a language model (--base-url, or --provider and --model) grade its conversations.",
+        panel=JUDGE,
+    ),
+]
+Provider = Annotated[
+    JudgeProvider | None, _option("--provider", help="Of the judge, if not a server at --base-url.", panel=JUDGE)
+]
+AzureModel = Annotated[str | None, _option("--azure-model", help="The judge's deployment.", panel=JUDGE)]
+Concurrency = Annotated[
+    int, typer.Option("--concurrency", help="Calls to the judge in flight.", min=1, max=20_000, rich_help_panel=JUDGE)
+]
+MaxCost = Annotated[
+    float | None, _option("--max-cost", help="Dollars; stop cleanly before more is spent.", panel=JUDGE, min=0)
+]
+Price = Annotated[str | None, _option("--price", help="IN,CACHED,OUT dollars per million tokens.", panel=JUDGE)]
+ZeroRetention = Annotated[
+    bool,
+    _option("--confirm-zero-retention", help="The endpoint, or the judge's provider, keeps nothing, by agreement."),
+]
+RetryFailed = Annotated[bool, _option("--retry-failed", help="Ask the judge anew where it failed.", panel=JUDGE)]
 Follow = Annotated[int | None, _option("--follow", help="RUN: take in what its SLURM job brings.", panel=RUNS)]
 Nodes = Annotated[int | None, _option("--nodes", help="Nodes, each with --gpus GPUs.", panel=CLUSTER, min=1)]
 Slurm = Annotated[bool, _option("--slurm", help="Write a batch script and submit it.", panel=CLUSTER)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from radvlm_cli.reporting.tables import Column, Estimate, Table
@@ -97,19 +97,28 @@ class Subgroup(NamedTuple):
 
 
 class Published(NamedTuple):
-    """A published figure beside ours."""
+    """A model's published figures for a test set, beside ours of the same model."""
 
-    test_set: str
-    metric: Metric
     model: str
     """As the publication calls it."""
-    published: float
-    ours: Estimate | None
-    """Of the same model, if it was evaluated here."""
-    our_model: str | None
-    differs: tuple[str, ...]
-    """Why the two cannot be held against each other; empty: task and test set match."""
     source: str
+    figures: Mapping[str, float]
+    """By our name of the metric, on our scale."""
+    differs: tuple[str, ...]
+    """Why they cannot be held against ours; empty: task and test set match."""
+    ours: tuple[ModelScores, ...]
+    """Our evaluations of that model on that test set."""
+
+
+class _Beside(NamedTuple):
+    """A line of the table: published, or ours below it."""
+
+    model: str
+    published: bool
+    comparable: bool | None
+    scores: Mapping[str, Estimate]
+    differs: str | None
+    source: str | None
 
 
 def scores_table(
@@ -188,18 +197,35 @@ def subgroups_table(test_set: SampleSet, by: str, rows: Sequence[Subgroup], note
     return Table(f"{test_set.name}-{by}", f"{test_set.name} by {by}", columns, tuple(rows), tuple(notes))
 
 
-def published_table(rows: Sequence[Published]) -> Table:
-    """Published figures beside ours."""
-    columns = (
-        Column("test set", lambda row: row.test_set, key=True, name="test_set"),
-        Column("metric", lambda row: row.metric.title, key=True),
-        Column("model, as published", lambda row: row.model, name="published_model"),
-        Column("published", lambda row: row.published, "number"),
-        Column("ours", lambda row: row.ours, "number"),
-        Column("our model", lambda row: row.our_model, name="our_model"),
-        Column("comparable", lambda row: not row.differs),
-        Column("differs in", lambda row: "; ".join(row.differs) or None, "words", name="differs"),
+def published_table(
+    test_set: SampleSet, metrics: Sequence[Metric], rows: Sequence[Published], notes: Sequence[str]
+) -> Table:
+    """Published figures of a test set, each model's followed by ours of that model."""
+    columns = [
+        Column("model", lambda row: row.model, key=True),
+        Column("by", lambda row: "publication" if row.published else "us", key=True),
+        Column("comparable", lambda row: row.comparable),
+    ]
+    columns += [_beside_column(metric) for metric in metrics]
+    columns += [
+        Column("differs in", lambda row: row.differs, "words", name="differs"),
         Column("source", lambda row: row.source, "words"),
-    )
-    note = "Published figures have no interval here, and were made by others' code."
-    return Table("published", "Published figures beside ours", columns, tuple(rows), (note,))
+    ]
+    name, title = f"{test_set.name}-published", f"{test_set.name}: published figures beside ours"
+    said = ("Published figures were made by others' code, and have no interval here.", *notes)
+    return Table(name, title, tuple(columns), tuple(line for row in rows for line in _lines(row)), said)
+
+
+def _lines(row: Published) -> Iterator[_Beside]:
+    figures = {name: Estimate(value) for name, value in row.figures.items()}
+    yield _Beside(row.model, True, not row.differs, figures, "; ".join(row.differs) or None, row.source)
+    for ours in row.ours:
+        scores = {name: ours.scores[name] for name in row.figures if name in ours.scores}
+        yield _Beside(f"{ours.model} #{ours.evaluation}", False, None, scores, None, None)
+
+
+def _beside_column(metric: Metric) -> Column:
+    def get(row: _Beside) -> Estimate | None:
+        return row.scores.get(metric.name)
+
+    return Column(metric.title, get, "number", name=metric.name)

@@ -29,6 +29,8 @@ class Figure(NamedTuple):
     """On our scale."""
     differs: tuple[str, ...]
     """What is known to differ from how we measure."""
+    unsure: str | None
+    """What the publication leaves open of this metric."""
     source: str
 
     def is_of(self, model: str) -> bool:
@@ -56,7 +58,8 @@ def _table(table: dict[str, Any]) -> Iterator[Figure]:
                 test_sets=tuple(column.get("test_sets") or table["test_sets"]),
                 samples=column.get("samples", table.get("samples")),
                 metric=column["metric"],
-                value=float(number) / column.get("scale", 1),
+                value=round(float(number) / column.get("scale", 1), 6),
                 differs=(*table.get("differs", ()), *column.get("differs", ())),
+                unsure=column.get("unsure"),
                 source=table["source"],
             )

@@ -25,7 +25,7 @@ from typing import Any
 from radvlm_cli.adapters import card
 from radvlm_cli.adapters.batching import Batch, Budget, answer_all, is_out_of_memory
 from radvlm_cli.adapters.protocol import Adapter, Reply, Request
-from radvlm_cli.errors import RadvlmError
+from radvlm_cli.errors import ConfigError, RadvlmError
 from radvlm_cli.records import Turn
 from radvlm_cli.stages.answering_job import STOP_FILE, Ask, Job, check_adapter, loading_of, read_asks, read_job
 from radvlm_cli.store.spool_writer import SpoolWriter, now
@@ -132,11 +132,16 @@ class Worker:
                     del under_way[request.key]
 
     def _write(self, ask: Ask, replies: Sequence[Reply]) -> None:
-        """Append the answer; the answers of a conversation are a JSON list."""
+        """Append the answer, or what the judge said; the answers of a conversation are a JSON list."""
+        took = self.adapter.took_ms.pop(ask.key, None)
+        if self.job.judge is not None:
+            said = {"judge": self.job.judge, "text": _writable(replies[0].text or replies[0].error or "")}
+            where = {"evaluation_id": ask.evaluation_id, "position": ask.position}
+            self.spool.append("judgement", **where, **said, status=status_of(replies))
+            return
         several = len(ask.questions) > 1 or ask.task == "conversation"
         texts = [_writable(reply.text) for reply in replies]
         seen = replies[-1].seen or (None, None)
-        took = self.adapter.took_ms.pop(ask.key, None)
         self.spool.append(
             "answer",
             evaluation_id=ask.evaluation_id,
@@ -158,6 +163,8 @@ class Worker:
 
 def status_of(replies: Sequence[Reply]) -> str:
     """How an answer, of one or several rounds, came out: the worst of its rounds; empty if all are."""
+    if any(reply.refused for reply in replies):
+        return "refused"  # whoever asked again would be refused again
     if any(reply.error is not None for reply in replies):
         return "error"
     if any(reply.truncated for reply in replies):
@@ -253,6 +260,10 @@ def environment_of(local: int, *, gpus: int, per_node: int) -> Mapping[str, str]
     offline = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1", "HF_HUB_DISABLE_TELEMETRY": "1"}
     if gpus:
         visible = [each for each in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if each]
+        if visible and len(visible) <= local:
+            raise ConfigError(
+                f"{gpus} GPUs are asked for; CUDA_VISIBLE_DEVICES names {len(visible)}.", f"--gpus {len(visible)}"
+            )
         return {**offline, "CUDA_VISIBLE_DEVICES": visible[local] if visible else str(local)}
     threads = max(1, (os.cpu_count() or 1) // per_node)
     return {**offline, "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", str(threads))}

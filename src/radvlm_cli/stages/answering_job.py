@@ -53,6 +53,8 @@ class Job(NamedTuple):
     per_node: int
     asks: str
     """Name of the file of what is to be asked."""
+    judge: str | None = None
+    """Name of the judge that the model is; None: its answers are predictions."""
     adapter: dict[str, Any] | None = None
     """What the model said of itself when the evaluation began."""
 

@@ -18,10 +18,9 @@ from pathlib import Path
 from radvlm_cli.errors import ConfigError, EvaluationError, Interrupted
 from radvlm_cli.stages.answering_job import STOP_FILE, Ask, Job, write_job
 from radvlm_cli.stages.answering_watch import Watch
+from radvlm_cli.stages.answering_work import Work
 from radvlm_cli.stages.answering_workers import forget_hands, in_hand, node_command, start_workers
-from radvlm_cli.store.evaluations import keep_answers, unanswered
 from radvlm_cli.store.runs import Run
-from radvlm_cli.store.spool_writer import now
 from radvlm_cli.training.launch import Ranks, Started
 
 _LOOK_EVERY_S = 0.5
@@ -35,11 +34,21 @@ class Answering:
     """The samples of a run that are to be asked, and how it goes."""
 
     def __init__(
-        self, run: Run, folder: Path, job: Job, ranks: Ranks, node: int, asks: Sequence[Ask], sizes: Mapping[str, float]
+        self,
+        run: Run,
+        folder: Path,
+        work: Work,
+        job: Job,
+        *,
+        ranks: Ranks,
+        node: int,
+        asks: Sequence[Ask],
+        sizes: Mapping[str, float],
+        resume: str,
     ) -> None:
-        """`sizes`: key of a sample -> about how much work it is, in any unit."""
-        self._run, self._folder, self._job = run, folder, job
-        self._ranks, self._node = ranks, node
+        """`sizes`: key of a sample -> about how much work it is, in any unit; `resume`: the command that goes on."""
+        self._run, self._folder, self._work, self._job = run, folder, work, job
+        self._ranks, self._node, self._resume = ranks, node, resume
         self._left = {(ask.evaluation_id, ask.position): ask for ask in asks}
         self._sizes = sizes
         self._deaths: Counter[str] = Counter()
@@ -54,14 +63,14 @@ class Answering:
 
     def to_the_end(self, done_before: int) -> None:
         """Ask until all is answered. Interrupted where it was stopped; EvaluationError where nothing comes any more."""
-        watch = Watch(self._run, self._folder, {evaluation for evaluation, _position in self._left})
+        watch = Watch(self._run, self._folder, self._work)
         self._run.progress.start("asking", total=done_before + len(self._left), done=done_before)
         while self._left:
             before = len(self._left), sum(self._deaths.values())
             started = self._pass(watch)
             self._settle()
             if self._run.stop.requested and self._left:
-                raise Interrupted(f"Stopped; {len(self._left):,} samples are left to ask.", resume_words(self._run.id))
+                raise Interrupted(f"Stopped; {len(self._left):,} samples are left to ask.", self._resume)
             if self._left and before == (len(self._left), sum(self._deaths.values())):
                 self._raise_failure(watch, started)
             if self._left:
@@ -81,7 +90,7 @@ class Answering:
             if isinstance(error, KeyboardInterrupt):
                 self._settle()
                 words = f"Stopped at once; {len(self._left):,} samples are left to ask."
-                raise Interrupted(words, resume_words(self._run.id)) from error
+                raise Interrupted(words, self._resume) from error
             raise
         return started
 
@@ -114,7 +123,7 @@ class Answering:
 
     def _others_at_work(self, watch: Watch, job: Job) -> bool:
         """Whether workers on other hosts, which were started by hand, are still waited for."""
-        if not self._ranks.hosts or not unanswered(self._run.store, self._left.values()):
+        if not self._ranks.hosts or not self._work.left(self._left.values()):
             return False
         own = range(self._node * job.per_node, (self._node + 1) * job.per_node)
         others = [rank for rank in range(job.workers) if rank not in own]
@@ -122,13 +131,13 @@ class Answering:
 
     def _settle(self) -> None:
         """What is left now; what workers died on is to be asked alone, and at the second time not at all."""
-        left = unanswered(self._run.store, self._left.values())
+        left = self._work.left(self._left.values())
         keys = {ask.key: ask for ask in left}
         for key in {key for hand in in_hand(self._folder).values() for key in hand if key in keys}:
             self._deaths[key] += 1
         forget_hands(self._folder)
         fatal = [ask for ask in left if self._deaths[ask.key] >= _DEATHS]
-        keep_answers(self._run, (_fatal(ask) for ask in fatal))
+        self._work.give_up(fatal, f"{_DEATHS} workers died while they answered it")
         self._run.progress.advance(len(fatal))
         self._left = {
             (ask.evaluation_id, ask.position): ask._replace(alone=self._deaths[ask.key] > 0)
@@ -154,7 +163,7 @@ class Answering:
             self._run.progress.note(words)
         raise EvaluationError(
             f"The workers ended without a word (exit code {failed[0].process.returncode}).",
-            f"See {failed[0].log}; go on: {resume_words(self._run.id)}",
+            f"See {failed[0].log}; go on: {self._resume}",
         )
 
 
@@ -166,24 +175,3 @@ def _wait(started: Sequence[Started]) -> None:
         return
     with suppress(subprocess.TimeoutExpired):
         at_work[0].process.wait(_LOOK_EVERY_S)
-
-
-def _fatal(ask: Ask) -> dict[str, object]:
-    """An answer's body for a sample that is not asked a third time."""
-    several = ask.task == "conversation"
-    return {
-        "evaluation_id": ask.evaluation_id,
-        "position": ask.position,
-        "status": "error",
-        "text": "[]" if several else "",
-        "prompt": ask.questions[0],
-        "worker": "",
-        "attempt": ask.attempt,
-        "error": f"{_DEATHS} workers died while they answered it",
-        "at": now(),
-    }
-
-
-def resume_words(run_id: int) -> str:
-    """The command that goes on with a run."""
-    return f"radvlm eval --resume --run {run_id}"

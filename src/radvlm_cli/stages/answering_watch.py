@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
-from radvlm_cli.stages.answering_job import check_adapter
-from radvlm_cli.store.evaluations import ANSWERS, counts, keep_adapter
+from radvlm_cli.stages.answering_work import Work
+from radvlm_cli.store.evaluations import ANSWERS
 from radvlm_cli.store.runs import Run
 from radvlm_cli.store.spool import Tail, take_in
 from radvlm_cli.training.progress import duration
@@ -22,8 +21,8 @@ _STUCK_S = 900
 class Watch:
     """Takes in spools, and keeps what matters of them."""
 
-    def __init__(self, run: Run, folder: Path, evaluations: Collection[int]) -> None:
-        self._run, self._folder, self._evaluations = run, folder, sorted(evaluations)
+    def __init__(self, run: Run, folder: Path, work: Work) -> None:
+        self._run, self._folder, self._work = run, folder, work
         take_in(run.store, run.id, folder, ANSWERS)
         self._tail = Tail(run.store, run.id, folder)
         self._begun, self._answered = time.monotonic(), 0
@@ -61,8 +60,7 @@ class Watch:
         rank = int(found[1]) if found else 0
         self._heard[rank] = time.monotonic()
         if kind == "loaded":
-            for evaluation in self._evaluations:
-                check_adapter(keep_adapter(self._run, evaluation, body["adapter"]), body["adapter"])
+            self._work.loaded(body["adapter"])
             where = body.get("gpu") or "the CPU"
             self._run.progress.note(f"Worker {rank}: loaded in {body['seconds']} s on {where} of {body['host']}")
         elif kind == "ended":
@@ -77,8 +75,7 @@ class Watch:
         """Rate and failures."""
         if time.monotonic() - self._counted > _COUNT_EVERY_S:
             self._counted = time.monotonic()
-            found = [counts(self._run.store, evaluation) for evaluation in self._evaluations]
-            self._failed = sum(each.get("error", 0) for each in found)
+            self._failed = self._work.failed()
         rate = self._answered / max(time.monotonic() - self._begun, 1e-3)
         left = f", {duration(self._left / rate)} left" if self._left > 0 and rate else ""
         return f"{rate:.2g}/s, {self._failed:,} failed{left}"

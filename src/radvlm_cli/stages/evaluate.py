@@ -6,7 +6,6 @@ answer yet, with any number of workers. This process alone writes the store; wor
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
@@ -14,17 +13,19 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from radvlm_cli.adapters.protocol import Asked
 from radvlm_cli.errors import ConfigError, EvaluationError, Interrupted
-from radvlm_cli.hashing import canonical_json
 from radvlm_cli.stages import scoring
 from radvlm_cli.stages.answering_job import Ask, Job
-from radvlm_cli.stages.answering_passes import Answering, resume_words
+from radvlm_cli.stages.answering_passes import Answering
 from radvlm_cli.stages.answering_watch import Watch
+from radvlm_cli.stages.answering_work import Predicting
 from radvlm_cli.stages.evaluated_models import weights_words
-from radvlm_cli.stages.evaluation_request import Request, Values
+from radvlm_cli.stages.evaluation_consent import require_consent_to_ask
+from radvlm_cli.stages.evaluation_plan import Planned, plan
+from radvlm_cli.stages.evaluation_request import Request
 from radvlm_cli.stages.evaluation_runs import evaluation_line
-from radvlm_cli.stages.test_sets import TASK_OF, Frozen, collect, components_of, find_dataset, freeze
+from radvlm_cli.stages.metric_choice import USUAL, MetricChoice
+from radvlm_cli.stages.test_sets import freeze
 from radvlm_cli.store.engine import Store
 from radvlm_cli.store.evaluations import (
     ANSWERS,
@@ -32,9 +33,7 @@ from radvlm_cli.store.evaluations import (
     answering_row,
     answering_rows,
     begin_evaluation,
-    counts,
     evaluation_row,
-    find_evaluation,
     forget_predictions,
     keep_answering,
     keep_answering_job,
@@ -49,15 +48,6 @@ from radvlm_cli.training import slurm
 
 _LOOK_EVERY_S = 1.0
 _ASK_SLURM_EVERY_S = 15.0
-
-
-class Planned(NamedTuple):
-    """A test set and what the model is asked about it."""
-
-    frozen: Frozen
-    questions: tuple[tuple[str, ...], ...]
-    """Per sample."""
-    identity: Values
 
 
 class Evaluated(NamedTuple):
@@ -76,67 +66,9 @@ class _Begun(NamedTuple):
     evaluation: EvaluationRow
 
 
-def plan(store: Store, request: Request, *, data_dir: Path, derived_dir: Path) -> list[Planned]:
-    """The test sets of the tasks asked for, with the prompts. ConfigError where the dataset has none of them."""
-    dataset = find_dataset(store, request.dataset)
-    planned = []
-    for position, component in components_of(dataset):
-        if TASK_OF[component.task] not in request.tasks:
-            continue
-        frozen = collect(
-            *(store, dataset, position, component),
-            data_dir=data_dir,
-            derived_dir=derived_dir,
-            limit=request.limit,
-            seed=request.seed,
-        )
-        if frozen.samples:
-            questions = tuple(_questions(request, frozen, sample) for sample in frozen.samples)
-            identity = request.identity(frozen.key, frozen.task, _hash(questions))
-            planned.append(Planned(frozen, questions, identity))
-    if not planned:
-        raise ConfigError(
-            f"The dataset in {dataset.output} has no samples for {', '.join(request.tasks)}.",
-            "radvlm build --recipe evaluation --output datasets/test, and see what it finds",
-        )
-    return planned
-
-
-def _questions(request: Request, frozen: Frozen, sample: SampleRow) -> tuple[str, ...]:
-    if frozen.task == "conversation":
-        return sample.turns
-    asked = Asked(frozen.task, sample.subject, sample.turns[0], frozen.options, sample.indication)
-    return (request.model.card.prompt(asked, request.loading["protocol"]),)
-
-
-def _hash(questions: Sequence[Sequence[str]]) -> str:
-    digest = hashlib.sha256()
-    for each in questions:
-        digest.update(canonical_json(list(each)).encode() + b"\n")
-    return digest.hexdigest()
-
-
-def plan_rows(store: Store, planned: Sequence[Planned]) -> list[dict[str, Any]]:
-    """What would be asked: a row per test set, the published count beside the samples found."""
-    rows = []
-    for each in planned:
-        frozen, evaluation = each.frozen, find_evaluation(store, each.identity)
-        done = 0 if evaluation is None else sum(counts(store, evaluation.id).values())
-        rows.append(
-            {
-                "test set": frozen.name,
-                "task": frozen.task,
-                "published": frozen.expected,
-                "found": frozen.found,
-                "samples": len(frozen.samples),
-                "answered": done,
-                "prompt": each.questions[0][0],
-            }
-        )
-    return rows
-
-
-def evaluate(run: Run, request: Request, *, data_dir: Path, derived_dir: Path) -> Evaluated:
+def evaluate(
+    run: Run, request: Request, *, data_dir: Path, derived_dir: Path, metrics: MetricChoice = USUAL
+) -> Evaluated:
     """Ask what has no answer yet, and score. Interrupted where it was stopped; all answers so far are kept then."""
     planned = plan(run.store, request, data_dir=data_dir, derived_dir=derived_dir)
     folder, begun = _begin(run, request, planned)
@@ -147,10 +79,12 @@ def evaluate(run: Run, request: Request, *, data_dir: Path, derived_dir: Path) -
         if waiting:
             total = sum(len(each.planned.frozen.samples) for each in begun)
             answering.to_the_end(total - waiting)
-        return finish(run, folder, [each.evaluation for each in begun])
+        return finish(run, folder, [each.evaluation for each in begun], metrics)
 
 
-def submit(run: Run, request: Request, *, data_dir: Path, derived_dir: Path) -> Evaluated:
+def submit(
+    run: Run, request: Request, *, data_dir: Path, derived_dir: Path, metrics: MetricChoice = USUAL
+) -> Evaluated:
     """Hand the run to SLURM and return; `follow` takes in what the job brings."""
     assert request.profile is not None, "the caller has looked"
     planned = plan(run.store, request, data_dir=data_dir, derived_dir=derived_dir)
@@ -160,7 +94,7 @@ def submit(run: Run, request: Request, *, data_dir: Path, derived_dir: Path) -> 
         _prepare_answers(run, request, begun)
         answering, waiting = _answering(run, request, folder, begun)
         if not waiting:
-            return finish(run, folder, [each.evaluation for each in begun])
+            return finish(run, folder, [each.evaluation for each in begun], metrics)
         answering.prepare()
         script = slurm.write_script(folder, batch_script(request, run.id, folder))
         job_id = slurm.submit(script)
@@ -169,10 +103,10 @@ def submit(run: Run, request: Request, *, data_dir: Path, derived_dir: Path) -> 
     return Evaluated(run.id, folder, [], [], job_id)
 
 
-def follow(run: Run) -> Evaluated:
+def follow(run: Run, metrics: MetricChoice = USUAL) -> Evaluated:
     """Take in what a SLURM job brings until it is over, then score. Ctrl-C ends only the watching."""
     row = answering_row(run.store, run.id)
-    watch = Watch(run, row.folder, row.evaluations)
+    watch = Watch(run, row.folder, Predicting(run, row.evaluations))
     evaluations = [evaluation_row(run.store, number) for number in row.evaluations]
     waiting = sum(len(remaining(run.store, each)) for each in evaluations)
     watch.begin(waiting)
@@ -187,7 +121,7 @@ def follow(run: Run) -> Evaluated:
         if run.stop.requested:
             raise Interrupted(f"Run {run.id} goes on without being watched.", f"radvlm eval --follow {run.id}")
         time.sleep(_LOOK_EVERY_S)
-    done = finish(run, row.folder, evaluations)
+    done = finish(run, row.folder, evaluations, metrics)
     if any(line["answered"] < line["samples"] for line in done.lines):
         raise EvaluationError(
             *(watch.failure or (f"The job of run {run.id} is over before all samples were asked.", None))[:1],
@@ -196,11 +130,11 @@ def follow(run: Run) -> Evaluated:
     return done
 
 
-def rescore(run: Run, wanted: int) -> Evaluated:
+def rescore(run: Run, wanted: int, metrics: MetricChoice = USUAL) -> Evaluated:
     """Score the answers of a run anew, without asking anything."""
     row = answering_row(run.store, wanted)
     take_in(run.store, wanted, row.folder, ANSWERS)
-    return finish(run, row.folder, [evaluation_row(run.store, number) for number in row.evaluations])
+    return finish(run, row.folder, [evaluation_row(run.store, number) for number in row.evaluations], metrics)
 
 
 def batch_script(request: Request, run_id: int, folder: Path) -> str:
@@ -210,14 +144,16 @@ def batch_script(request: Request, run_id: int, folder: Path) -> str:
     return slurm.render(request.profile, run_id=run_id, folder=folder, ranks=request.ranks, template=template)
 
 
-def finish(run: Run, folder: Path, evaluations: Sequence[EvaluationRow]) -> Evaluated:
+def finish(run: Run, folder: Path, evaluations: Sequence[EvaluationRow], metrics: MetricChoice) -> Evaluated:
     """Score what is complete; errors among the answers make the run partial."""
     lines, scores = [], []
     for evaluation in evaluations:
         if mark_complete(run, evaluation):
-            scores += scoring.score(run, evaluation.id)
+            scores += scoring.score(run, evaluation.id, metrics)
         line = evaluation_line(run.store, evaluation.id)
-        statuses = {name: line[name] for name in ("samples", "answered", "ok", "empty", "truncated", "error")}
+        statuses = {
+            name: line[name] for name in ("samples", "answered", "ok", "empty", "truncated", "refused", "error")
+        }
         run.tally(str(line["test set"]), statuses)
         run.failed_items += int(line["error"])
         lines.append(line)
@@ -225,7 +161,8 @@ def finish(run: Run, folder: Path, evaluations: Sequence[EvaluationRow]) -> Eval
 
 
 def _begin(run: Run, request: Request, planned: Sequence[Planned]) -> tuple[Path, list[_Begun]]:
-    """Folder and rows; written before anything is asked."""
+    """Folder and rows; written before anything is asked. ConfigError where the samples may not be sent to the model."""
+    require_consent_to_ask(request, [each.frozen.source for each in planned])
     folder = _folder(run, request)
     begun = []
     for each in planned:
@@ -291,7 +228,15 @@ def _answering(run: Run, request: Request, folder: Path, begun: Sequence[_Begun]
         adapter=None if request.again or not adapters else adapters[0],
     )
     sizes = {sample.sample_id: _size(sample) for each in begun for sample in each.planned.frozen.samples}
-    return Answering(run, folder, job, request.ranks, request.node, asks, sizes), len(asks)
+    answering = Answering(
+        *(run, folder, Predicting(run, [each.evaluation.id for each in begun]), job),
+        ranks=request.ranks,
+        node=request.node,
+        asks=asks,
+        sizes=sizes,
+        resume=resume_words(run.id),
+    )
+    return answering, len(asks)
 
 
 def _asks(store: Store, request: Request, begun: _Begun) -> Iterator[Ask]:
@@ -313,3 +258,8 @@ def _asks(store: Store, request: Request, begun: _Begun) -> Iterator[Ask]:
 def _size(sample: SampleRow) -> float:
     """About how much work a sample is: its pixels, once per round."""
     return (sample.width or 0) * (sample.height or 0) * len(sample.turns)
+
+
+def resume_words(run_id: int) -> str:
+    """The command that goes on with a run."""
+    return f"radvlm eval --resume --run {run_id}"

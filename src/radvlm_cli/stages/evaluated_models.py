@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from radvlm_cli.adapters import CARDS, KINDS, card
+from radvlm_cli.adapters.answers import extract
 from radvlm_cli.adapters.loading import find_weights, how_to_get, identify_weights, locate
 from radvlm_cli.adapters.protocol import GROUNDING, Card, Task
 from radvlm_cli.errors import ConfigError
 from radvlm_cli.store.engine import Store
+from radvlm_cli.store.evaluations import evaluation_row
 from radvlm_cli.training.program import INSTALL
 
 TASKS: dict[str, tuple[Task, ...]] = {
@@ -153,3 +155,12 @@ def weights_words(model: Model, base_url: str | None) -> str | None:
     if model.weights:
         return str(model.weights[0]) if len(model.weights) == 1 else json.dumps([str(path) for path in model.weights])
     return base_url
+
+
+def answer_of(store: Store, evaluation_id: int) -> Callable[[str], str]:
+    """What takes the answer out of a raw text of an evaluation; the whole, for a model that is not known any more."""
+    try:
+        name = card(str(evaluation_row(store, evaluation_id).identity["model"])).extractor
+    except ConfigError:
+        name = "whole"
+    return lambda text: extract(name, text).text

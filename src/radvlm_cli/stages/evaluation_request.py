@@ -29,9 +29,10 @@ Values = dict[str, Any]
 DTYPES = ("auto", "float32", "bfloat16", "float16")
 MACHINES = ("gpus", "processes", "nodes", "hosts", "slurm")
 """What decides no answer: a resumed run may have others."""
+MAY_CHANGE = (*MACHINES, "zero_retention")
 _KEPT = (
     *("model", "task", "weights", "dataset", "batch", "dtype", "attn", "protocol", "base_url", "limit", "seed"),
-    *("max_new_tokens", "set", *MACHINES),
+    *("max_new_tokens", "set", "zero_retention", *MACHINES),
 )
 
 
@@ -53,6 +54,8 @@ class Asked(NamedTuple):
     seed: int | None = None
     max_new_tokens: int | None = None
     set: list[str] | None = None
+    zero_retention: bool | None = None
+    """Whether the endpoint is known to keep nothing."""
     output: Path | None = None
     nodes: int | None = None
     hosts: str | None = None
@@ -82,6 +85,7 @@ class Request(NamedTuple):
     """Of the SLURM cluster that the run goes to; None: it runs here."""
     output: Path
     again: bool
+    zero_retention: bool
     run_id: int | None
     """The run to resume; None: a new one."""
     arguments: Values
@@ -112,10 +116,10 @@ def make_request(store_path: Path, asked: Asked, *, say: Callable[[str], None]) 
     tasks = tuple(wanted_tasks(model.card, asked.task or ()))
     require_packages(model)
     profile = load_profile(asked.profile) if asked.slurm else None
-    ranks = _ranks(asked, model, profile)
+    ranks = settle_ranks(asked, model, profile)
     device: Device = "cuda" if ranks.gpus else "cpu"
-    loading = _loading(asked, model, device)
-    batch = _batch(asked.batch or "auto")
+    loading = settle_loading(asked, model, device)
+    batch = settle_batch(asked.batch or "auto")
     if model.weights:
         say("Hashing the weights (kept for the next time).")
     decides = {
@@ -141,6 +145,7 @@ def make_request(store_path: Path, asked: Asked, *, say: Callable[[str], None]) 
         profile=profile,
         output=(asked.output or store_path.parent / "evaluations").absolute(),
         again=asked.again,
+        zero_retention=bool(asked.zero_retention),
         run_id=run_id,
         arguments=json.loads(json.dumps({name: said[name] for name in _KEPT}, default=str)),
         decides=json.loads(json.dumps(decides)),
@@ -164,7 +169,8 @@ def _as_before(asked: Asked, before: Values) -> Asked:
     return asked._replace(**{name: value for name, value in kept.items() if getattr(asked, name) is None})
 
 
-def _loading(asked: Asked, model: Model, device: Device) -> Values:
+def settle_loading(asked: Asked, model: Model, device: Device) -> Values:
+    """How the model is loaded: the fields of Loading, as JSON."""
     dtype = asked.dtype or "auto"
     if dtype not in DTYPES:
         raise ConfigError(f"There is no dtype {dtype!r}; there are {', '.join(DTYPES)}.", "--dtype auto")
@@ -192,7 +198,8 @@ def _options(given: Sequence[str]) -> Values:
     return options
 
 
-def _batch(given: str) -> int | Literal["auto"]:
+def settle_batch(given: str) -> int | Literal["auto"]:
+    """How many samples go together."""
     if given == "auto":
         return "auto"
     if not given.isdigit() or int(given) < 1:
@@ -200,7 +207,7 @@ def _batch(given: str) -> int | Literal["auto"]:
     return int(given)
 
 
-def _ranks(asked: Asked, model: Model, profile: Profile | None) -> Ranks:
+def settle_ranks(asked: Asked, model: Model, profile: Profile | None) -> Ranks:
     """On what to run: a model without weights of its own needs no GPU."""
     hosts = tuple(host.strip() for host in (asked.hosts or "").split(",") if host.strip())
     if asked.processes is not None and asked.gpus not in (0, None):

@@ -64,7 +64,7 @@ def evaluation_line(store: Store, evaluation_id: int) -> dict[str, Any]:
         "samples": test_set.samples,
         "patients": test_set.patients,
         "answered": sum(found.values()),
-        **{status: found.get(status, 0) for status in ("ok", "empty", "truncated", "error")},
+        **{status: found.get(status, 0) for status in ("ok", "empty", "truncated", "refused", "error")},
         "run": row.run_id,
         "status": row.status,
     }

@@ -16,13 +16,12 @@ from radvlm_cli.documents import readable
 from radvlm_cli.errors import ConfigError, DataError
 from radvlm_cli.hashing import canonical_json
 from radvlm_cli.llm import Answer, Prompt, Request
-from radvlm_cli.llm.consent import require_consent
 from radvlm_cli.llm.prompting import ask, ask_again, load_prompt
 from radvlm_cli.metrics.family import Status
 from radvlm_cli.metrics.judge import PROMPT, SCHEMA, Judged, Round, Scores, parse_scores, tell
 from radvlm_cli.records import Box
-from radvlm_cli.sources import SOURCES
 from radvlm_cli.stages.asking import Options, Statement, ask_about, call_counts, new_meter
+from radvlm_cli.stages.evaluation_consent import require_consent_of
 from radvlm_cli.stages.generate import Writer
 from radvlm_cli.stages.writing import Choice, choose_writer
 from radvlm_cli.store.engine import Store
@@ -69,17 +68,9 @@ def choose_judge(store: Store, evaluation_id: int, choice: Choice) -> Writer:
             "--base-url http://localhost:8000/v1 (a server of your own), --azure-model DEPLOYMENT, "
             "or --provider openai --model NAME",
         )
-    known = about.source in SOURCES
-    writer = choose_writer("judge", choice, [about.source] if known else [])
-    if not known:  # nobody has said that it is free to share
-        assert writer.endpoint is not None
-        require_consent(
-            titles=[about.source],
-            endpoint=writer.endpoint,
-            batch=False,
-            zero_retention=choice.zero_retention,
-            batch_retention=False,
-        )
+    writer = choose_writer("judge", choice, [])
+    assert writer.endpoint is not None
+    require_consent_of(writer.endpoint, [about.source], zero_retention=choice.zero_retention)
     return writer
 
 

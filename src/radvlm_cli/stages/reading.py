@@ -165,7 +165,8 @@ def _as_said(sample: Answered) -> Status:
 
 
 def _failed(sample: Answered) -> Status:
-    return "empty" if sample.status == "empty" else "error"
+    known: dict[str, Status] = {"empty": "empty", "refused": "refused"}
+    return known.get(sample.status, "error")
 
 
 def references(task: Task, samples: Sequence[Answered]) -> list[Any]:

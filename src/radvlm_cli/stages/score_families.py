@@ -12,6 +12,7 @@ from radvlm_cli.metrics.judge import Judged
 from radvlm_cli.metrics.registry import MetricOptions, OfJudge, Reads
 from radvlm_cli.stages.reading import Read
 from radvlm_cli.store.engine import Store
+from radvlm_cli.store.evaluations import evaluation_row
 from radvlm_cli.store.judgements import judge_replies, judges
 from radvlm_cli.store.scores import Answered
 
@@ -23,6 +24,8 @@ class Measured(NamedTuple):
     missing: tuple[Need, ...]
     """Why it cannot be computed."""
     predictions: Callable[[], list[Any]]
+    dear: bool = False
+    """Whether it runs a model over every answer."""
 
 
 def measures(
@@ -38,11 +41,15 @@ def measures(
     for listed in registry.families(task, options):
         kind = _JUDGES.get(listed.reads)
         if kind is None:
-            yield Measured(listed.family, listed.family.missing(), _view(listed.reads, samples, reads))
+            view = _view(listed.reads, samples, reads)
+            yield Measured(listed.family, listed.family.missing(), view, listed.models)
             continue
         own = [name for name in known if name.partition("/")[0] == kind.prefix]
         if not own:
-            need = Need(f"{kind.what}, which is not there yet", kind.command.format(id=evaluation_id))
+            need = Need(
+                f"{kind.what}, which is not there yet",
+                kind.command.format(run=evaluation_row(store, evaluation_id).run_id),
+            )
             yield Measured(listed.family, (need,), list)
         for name in own:
             family = listed.family if len(own) == 1 else OfJudge(listed.family, name)
@@ -59,9 +66,9 @@ class _Judge(NamedTuple):
 
 
 _JUDGES: dict[Reads, _Judge] = {
-    "judge": _Judge("judge-conversation", "a judge's grades", "radvlm eval --judge {id} --base-url URL"),
-    "green": _Judge("green", "GREEN's analysis", "radvlm eval --green {id}"),
-    "crimson": _Judge("crimson", "CRIMSON's analysis", "radvlm eval --crimson {id} --base-url URL"),
+    "judge": _Judge("judge-conversation", "a judge's grades", "radvlm eval --judge {run} --base-url URL"),
+    "green": _Judge("green", "GREEN's analysis", "radvlm eval --green {run}"),
+    "crimson": _Judge("crimson", "CRIMSON's analysis", "radvlm eval --crimson {run} --base-url URL"),
 }
 
 

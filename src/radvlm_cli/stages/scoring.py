@@ -19,8 +19,9 @@ from radvlm_cli.adapters import card
 from radvlm_cli.errors import ConfigError
 from radvlm_cli.hashing import canonical_json
 from radvlm_cli.metrics.family import Family, Status, Table
-from radvlm_cli.metrics.registry import MetricOptions, describe
+from radvlm_cli.metrics.registry import describe
 from radvlm_cli.metrics.statistics import Clusters, Interval, bootstrap, clusters
+from radvlm_cli.stages.metric_choice import USUAL, MetricChoice, metric_options
 from radvlm_cli.stages.reading import Read, reader, references
 from radvlm_cli.stages.score_families import Measured, measures
 from radvlm_cli.store.evaluations import evaluation_row
@@ -33,6 +34,7 @@ from radvlm_cli.store.scores import (
     keep_parsed,
     keep_scores,
     score_rows,
+    scored_families,
 )
 
 PARSED_ONLY = "parsed-only"
@@ -49,7 +51,7 @@ class _Scored(NamedTuple):
     readable: np.ndarray[Any, np.dtype[np.bool_]]
 
 
-def score(run: Run, evaluation_id: int, options: MetricOptions | None = None) -> list[dict[str, Any]]:
+def score(run: Run, evaluation_id: int, choice: MetricChoice = USUAL) -> list[dict[str, Any]]:
     """Read and score an evaluation's answers anew; return its metrics as flat records.
 
     ConfigError where there is nothing to score.
@@ -64,20 +66,28 @@ def score(run: Run, evaluation_id: int, options: MetricOptions | None = None) ->
     parse = reader(card(evaluation.identity["model"]), task, json.loads(choices))
     run.progress.start(f"reading {name}", total=len(samples))
     reads = [parse.read(sample) for sample in samples]
-    keep_parsed(
-        run,
-        evaluation_id,
-        ((s.position, parse.parser, r.status, canonical_json(r.content)) for s, r in zip(samples, reads, strict=True)),
-    )
+    parsed = [
+        (sample.position, parse.parser, read.status, canonical_json(read.content))
+        for sample, read in zip(samples, reads, strict=True)
+    ]
+    as_before = keep_parsed(run, evaluation_id, parsed)
     readable = np.array([read.status in _READABLE for read in reads])
     scored = _Scored(samples, reads, references(task, samples), clusters([s.cluster for s in samples]), readable)
     counted = Counter(read.status for read in reads)
     run.tally(f"evaluation {evaluation_id}", {f"answers {status}": n for status, n in sorted(counted.items())})
-    found = list(measures(store, evaluation_id, task, samples, reads, options or MetricOptions()))
+    texts = {
+        sample.sample_id: (read.prediction, sample.reference["text"])
+        for sample, read in zip(samples if task == "report" else (), reads, strict=False)
+    }
+    options = metric_options(run, choice, evaluation.folder, texts)
+    kept = scored_families(store, evaluation_id) if as_before else {}
+    found = list(measures(store, evaluation_id, task, samples, reads, options))
     for measured in found:
-        run.progress.start(f"scoring {name}: {measured.family.name}")
-        _score_family(run, evaluation_id, measured, scored)
-    forget_scores_but(run, evaluation_id, [measured.family.name for measured in found])
+        # What is dear, or cannot be computed this time, stays as it was computed from the same answers.
+        if not ((measured.dear or measured.missing) and kept.get(measured.family.name) == measured.family.version):
+            run.progress.start(f"scoring {name}: {measured.family.name}")
+            _score_family(run, evaluation_id, measured, scored)
+    forget_scores_but(run, evaluation_id, [*kept, *(measured.family.name for measured in found)])
     return [
         {"evaluation": evaluation_id, "test set": name, **row._asdict()} for row in score_rows(store, evaluation_id)
     ]

@@ -11,6 +11,7 @@ from radvlm_cli.errors import ConfigError
 from radvlm_cli.hashing import canonical_json, content_hash
 from radvlm_cli.store.bulk import batched, execute_many
 from radvlm_cli.store.engine import Store
+from radvlm_cli.store.judgements import JUDGEMENTS, Placed
 from radvlm_cli.store.runs import Run
 from radvlm_cli.store.spool import Into
 from radvlm_cli.store.spool_writer import now
@@ -116,14 +117,8 @@ def remaining(store: Store, evaluation: EvaluationRow) -> list[Remaining]:
     return [Remaining._make(row) for row in rows]
 
 
-class Asked(Protocol):
+class Asked(Placed, Protocol):
     """A sample that was to be asked."""
-
-    @property
-    def evaluation_id(self) -> int: ...
-
-    @property
-    def position(self) -> int: ...
 
     @property
     def attempt(self) -> int: ...
@@ -190,7 +185,7 @@ _PREDICTION_SQL = (
     + ", ".join(f"{name} = excluded.{name}" for name in _PREDICTION[2:])
     + " WHERE excluded.attempt > prediction.attempt"
 )
-_STATUSES = ("ok", "empty", "truncated", "error")
+_STATUSES = ("ok", "empty", "truncated", "refused", "error")
 
 
 def _prediction(run_id: int, body: dict[str, Any]) -> tuple[Any, ...]:
@@ -201,8 +196,8 @@ def _prediction(run_id: int, body: dict[str, Any]) -> tuple[Any, ...]:
     return (*(values.get(name) for name in _PREDICTION), body["evaluation_id"])
 
 
-ANSWERS: Mapping[str, Into] = {"answer": Into(_PREDICTION_SQL, _prediction)}
-"""How the lines of workers become predictions (for spool.take_in)."""
+ANSWERS: Mapping[str, Into] = {"answer": Into(_PREDICTION_SQL, _prediction), "judgement": JUDGEMENTS}
+"""How the lines of workers become predictions and judgements (for spool.take_in)."""
 
 
 def keep_answers(run: Run, bodies: Iterable[dict[str, Any]]) -> None:

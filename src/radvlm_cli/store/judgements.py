@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import NamedTuple
+from collections.abc import Iterable, Iterator
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 from radvlm_cli.errors import ConfigError
 from radvlm_cli.records import JudgeReply
+from radvlm_cli.store.bulk import batched, execute_many
 from radvlm_cli.store.calls import unpack
 from radvlm_cli.store.engine import Store
+from radvlm_cli.store.runs import Run
+from radvlm_cli.store.spool import Into
 
 _PAGE = 500
 """Samples per read: a read that lasted as long as a job would keep the write-ahead log from being folded back."""
@@ -18,6 +21,62 @@ JUDGEMENT_SQL = (
     "VALUES (?,?,?,?,?,(SELECT id FROM llm_call WHERE key = ?),?)"
 )
 """Keeps a judgement; the sixth value is the key of the call that it comes from, NULL where there was none."""
+
+
+_WORKER_SQL = (
+    "INSERT INTO judgement (evaluation_id, judge, position, status, text, numbers) SELECT ?, ?, ?, ?, ?, '[]' "
+    "WHERE EXISTS (SELECT 1 FROM evaluation WHERE id = ?) ON CONFLICT (evaluation_id, judge, position) DO NOTHING"
+)
+_STATUSES = ("ok", "empty", "truncated", "error")
+
+
+def _judgement(_run_id: int, body: dict[str, Any]) -> tuple[Any, ...]:
+    values = [body[name] for name in ("evaluation_id", "judge", "position", "status", "text")]
+    if body["status"] not in _STATUSES:
+        raise ValueError("no judgement as workers write them")
+    return (*values, body["evaluation_id"])
+
+
+JUDGEMENTS = Into(_WORKER_SQL, _judgement)
+"""How the lines of workers become judgements (for spool.take_in)."""
+
+
+class Placed(Protocol):
+    """A sample of an evaluation."""
+
+    @property
+    def evaluation_id(self) -> int: ...
+
+    @property
+    def position(self) -> int: ...
+
+
+P = TypeVar("P", bound=Placed)
+
+
+def keep_judgements(run: Run, judge: str, rows: Iterable[tuple[int, int, str, str]]) -> None:
+    """Write judgements that come from no worker: evaluation, position, status, text."""
+    for batch in batched((number, judge, place, status, text, number) for number, place, status, text in rows):
+        with run.store.write() as connection:
+            execute_many(connection, _WORKER_SQL, batch)
+
+
+def forget_judgements(run: Run, judge: str, places: Iterable[tuple[int, int]]) -> None:
+    """Remove what a judge said of samples (evaluation, position), so that it is asked again."""
+    sql = "DELETE FROM judgement WHERE evaluation_id = ? AND judge = ? AND position = ?"
+    for batch in batched((evaluation, judge, position) for evaluation, position in places):
+        with run.store.write() as connection:
+            execute_many(connection, sql, batch)
+
+
+def unjudged(store: Store, asked: Iterable[P], judge: str) -> list[P]:
+    """Those that the judge has said nothing about, not even that it failed."""
+    asked = list(asked)
+    done: set[tuple[int, int]] = set()
+    for evaluation in {each.evaluation_id for each in asked}:
+        sql = "SELECT position FROM judgement WHERE evaluation_id = ? AND judge = ?"
+        done |= {(evaluation, position) for (position,) in store.rows(sql, (evaluation, judge))}
+    return [each for each in asked if (each.evaluation_id, each.position) not in done]
 
 
 class Evaluated(NamedTuple):

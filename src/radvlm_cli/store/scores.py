@@ -61,13 +61,23 @@ def answered(store: Store, evaluation_id: int) -> Iterator[Answered]:
         yield Answered(position, sample_id, patient, size, json.loads(reference), status or "error", text or "", seen)
 
 
-def keep_parsed(run: Run, evaluation_id: int, rows: Iterable[tuple[int, str, str, str]]) -> None:
-    """Write (position, parser, status, content) in place of all that was read from these answers before."""
+def keep_parsed(run: Run, evaluation_id: int, rows: Sequence[tuple[int, str, str, str]]) -> bool:
+    """Write (position, parser, status, content) in place of what was read from these answers before.
+
+    Returns whether it is the same.
+    """
+    before = run.store.rows(
+        "SELECT position, parser, status, content FROM parsed WHERE evaluation_id = ? ORDER BY position",
+        (evaluation_id,),
+    )
+    if [tuple(row) for row in before] == list(rows):
+        return True
     with run.store.write() as connection:
         connection.exec_driver_sql("DELETE FROM parsed WHERE evaluation_id = ?", (evaluation_id,))
         sql = "INSERT INTO parsed (evaluation_id, position, parser, status, content) VALUES (?, ?, ?, ?, ?)"
         for batch in batched((evaluation_id, *row) for row in rows):
             execute_many(connection, sql, batch)
+    return False
 
 
 def keep_scores(
@@ -108,3 +118,14 @@ def score_rows(store: Store, evaluation_id: int) -> list[ScoreRow]:
     columns = ", ".join(ScoreRow._fields)
     found = store.rows(f"SELECT {columns} FROM score WHERE evaluation_id = ?", (evaluation_id,))
     return [ScoreRow._make(row) for row in found]
+
+
+def scored_families(store: Store, evaluation_id: int) -> dict[str, int]:
+    """Families that have a row for each sample, with their version."""
+    return dict(
+        store.rows(
+            "SELECT f.family, max(f.version) FROM sample_score f WHERE f.evaluation_id = ? GROUP BY f.family "
+            "HAVING count(*) = (SELECT count(*) FROM prediction p WHERE p.evaluation_id = f.evaluation_id)",
+            (evaluation_id,),
+        )
+    )

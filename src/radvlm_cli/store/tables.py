@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import CheckConstraint, ForeignKeyConstraint, Index, UniqueConstraint
+from sqlalchemy import CheckConstraint, ForeignKeyConstraint, Index, UniqueConstraint, text
 from sqlmodel import Field, SQLModel
 
 # Names for constraints, so that Alembic's batch mode can find them again.
@@ -142,6 +142,7 @@ class Image(SQLModel, table=True):
     __table_args__ = (
         UniqueConstraint("source", "image_id"),
         Index("ix_image_report", "source", "split", "status", "view", "sex", "age"),
+        Index("ix_image_absent", "status", sqlite_where=text("status IN ('missing','failed')")),
     )
 
 
@@ -554,7 +555,9 @@ class Prediction(SQLModel, table=True):
 
     evaluation_id: int = Field(primary_key=True, description="The evaluation.")
     position: int = Field(primary_key=True, description="The sample's place in the test set.")
-    status: str = _text("ok, empty, truncated (at the most new tokens), or error (asked again by the next run).")
+    status: str = _text(
+        "ok, empty, truncated (at most new tokens), refused, or error (asked again by the next run)."
+    )
     text: str = _text("Raw text; for conversations a JSON list of the answers, one per round.")
     prompt: str = _text("What was asked; for conversations a JSON list of the human's turns.")
     seen_width: int | None = _text("Columns of the picture as the model got it.", default=None)

@@ -45,7 +45,7 @@ class Pair(NamedTuple):
     remark: str | None
 
 
-class _Joined(NamedTuple):
+class Joined(NamedTuple):
     """All families' numbers side by side, so that patients are drawn and exchanged once for all metrics."""
 
     families: tuple[Family, ...]
@@ -71,8 +71,8 @@ def comparison_view(store: Snapshot, first: str, second: str, wanted: Wanted, ev
     note = (
         "Difference: first minus second, 95 % interval of the paired bootstrap of patients (2,000 draws, seed 0). "
         "p: models exchanged patient by patient (10,000 times, seed 0); Holm: over the metrics of a table. Detectable: "
-        "true difference found with 80 % power. Win/tie/loss: samples. Better: no 0 in the interval, p after Holm below "
-        f"{SIGNIFICANT}; the data tell of no other."
+        "true difference found with 80 % power. Win/tie/loss: samples. Better: no 0 in the interval and p after Holm "
+        f"below {SIGNIFICANT}; the data tell of no other."
     )
     return View("compare", f"{first} and {second}", tables, (note,))
 
@@ -145,7 +145,7 @@ def _table(store: Snapshot, pair: Pair, every_metric: bool) -> Shown:
     return comparison_table(test_set, names, rows, notes)._replace(empty="nothing that both were scored by")
 
 
-def _join(store: Snapshot, pair: Pair) -> tuple[_Joined, list[str]]:
+def _join(store: Snapshot, pair: Pair) -> tuple[Joined, list[str]]:
     """The numbers of the families that both have, in one version; and what is said of the others."""
     versions = scored_families(store, pair.first.id), scored_families(store, pair.second.id)
     chosen: list[Family] = []
@@ -166,14 +166,14 @@ def _join(store: Snapshot, pair: Pair) -> tuple[_Joined, list[str]]:
             chosen.append(family)
             tables.append((sides[0], sides[1]))
     if not chosen:
-        return _Joined((), np.empty((0, 0)), np.empty((0, 0)), pair.of), notes
+        return Joined((), np.empty((0, 0)), np.empty((0, 0)), pair.of), notes
     first, second = (np.hstack([each[side] for each in tables]) for side in (0, 1))
     lacking = np.isnan(first).any(axis=1) | np.isnan(second).any(axis=1)
     if lacking.any():
         notes.append(f"{int(lacking.sum()):,} samples without numbers on one side are left out")
     kept = ~lacking
     keys = [str(number) for number in pair.of.of_sample[kept].tolist()]
-    return _Joined(tuple(chosen), first[kept], second[kept], clusters(keys)), notes
+    return Joined(tuple(chosen), first[kept], second[kept], clusters(keys)), notes
 
 
 def _aligned(store: Snapshot, one: Evaluated, family: Family, places: NDArray[np.intp]) -> Table | None:
@@ -186,11 +186,11 @@ def _aligned(store: Snapshot, one: Evaluated, family: Family, places: NDArray[np
     return whole[places]
 
 
-def compared(joined: _Joined, every_metric: bool) -> list[Compared]:
+def compared(joined: Joined, every_metric: bool) -> list[Compared]:
     """Every metric with its difference, its test, and how the samples came out one by one."""
     if not len(joined.first):
         return []
-    drawn = _drawn(joined)
+    drawn = intervals(joined)
     named = [
         name.removeprefix("-") for name, each in drawn.items() if name.startswith("-") and not np.isnan(each.value)
     ]
@@ -221,7 +221,7 @@ def compared(joined: _Joined, every_metric: bool) -> list[Compared]:
     return rows
 
 
-def _drawn(joined: _Joined) -> dict[str, Interval]:
+def intervals(joined: Joined) -> dict[str, Interval]:
     """Intervals of both models and of their difference from the same draws: `1f1`, `2f1`, `-f1`."""
     sums = joined.of.sums(joined.first), joined.of.sums(joined.second)
 

@@ -11,14 +11,13 @@ from radvlm_cli.reporting.evaluation import (
     ModelScores,
     SampleSet,
     labels_table,
-    published_table,
     readable_table,
     scores_table,
 )
 from radvlm_cli.reporting.tables import Estimate, Table, View
 from radvlm_cli.stages.reports.numbers import families_of_task, metric, metrics_shown, read_numbers
 from radvlm_cli.stages.reports.overview import short_time
-from radvlm_cli.stages.reports.published import beside_ours
+from radvlm_cli.stages.reports.published import published_figures
 from radvlm_cli.stages.reports.selection import Evaluated, Selection, Wanted, select
 from radvlm_cli.store.snapshot import Snapshot
 
@@ -43,20 +42,18 @@ def evaluations_view(store: Snapshot, wanted: Wanted, shown: Shown) -> View:
     """The view `eval`."""
     selection = select(store, wanted)
     tables: list[Table] = []
-    every: list[ModelScores] = []
     for test_set, evaluations in selection.by_test_set().items():
         rows = [model_scores(store, one) for one in evaluations]
-        every += rows
         metrics = metrics_shown([name for row in rows for name in row.scores], shown.every_metric)
         tables.append(scores_table(test_set, metrics, [_only(row, metrics) for row in rows]))
         if shown.readable:
             tables.append(readable_table(test_set, metrics, rows))
         if shown.labels:
             tables.append(_labels(store, test_set, evaluations))
-    figures = beside_ours(every)
-    if figures:
-        tables.append(published_table(figures))
-    return View("eval", "Evaluation", tuple(table for table in tables if table.columns), _notes(selection))
+        figures = published_figures(test_set, rows)
+        if figures is not None:
+            tables.append(figures)
+    return View("eval", "Evaluation", tuple(tables), _notes(selection))
 
 
 def _notes(selection: Selection) -> tuple[str, ...]:

@@ -17,6 +17,8 @@ _DEAD_AFTER_S = 60
 _SIDE_BY_SIDE = ("train", "eval")
 """Commands of which several runs may be waiting to be resumed, each by its number."""
 _SHOWN = 12
+ABSENT = "status IN ('missing','failed')"
+"""As the partial index of images has it."""
 
 
 class _Run(NamedTuple):
@@ -68,19 +70,23 @@ _Count = tuple[str, str, int, int, str | None]
 
 
 def _prepared(store: Snapshot) -> Iterator[_Count]:
-    images: dict[str, int] = {}
-    sources = set()
-    for source, status, number in store.rows("SELECT source, status, count(*) FROM image GROUP BY source, status"):
-        sources.add(source)
-        images[status] = images.get(status, 0) + number
-    wanting = {name: images.get(name, 0) for name in ("missing", "failed")}
-    said = ", ".join(f"{number:,} {name}" for name, number in wanting.items() if number)
-    remark = f"of {len(sources)} sources" + (f"; {said}" if said else "")
-    yield "prepare", "images", sum(images.values()), sum(wanting.values()), remark
+    wanting = dict(store.rows(f"SELECT status, count(*) FROM image WHERE {ABSENT} GROUP BY status"))
+    said = ", ".join(f"{number:,} {name}" for name, number in sorted(wanting.items()))
+    remark = f"of {_sources(store)} sources" + (f"; {said}" if said else "")
+    yield "prepare", "images", store.value("SELECT count(*) FROM image"), sum(wanting.values()), remark
     yield "prepare", "reports", store.value("SELECT count(*) FROM report"), 0, None
-    kinds = dict(store.rows("SELECT kind, count(*) FROM grounding GROUP BY kind"))
-    by_kind = ", ".join(f"{number:,} {kind}" for kind, number in sorted(kinds.items()))
-    yield "prepare", "groundings", sum(kinds.values()), 0, by_kind or None
+    yield "prepare", "groundings", store.value("SELECT count(*) FROM grounding"), 0, None
+
+
+def _sources(store: Snapshot) -> int:
+    """Different sources of images, by jumping from one to the next in the index."""
+    return int(
+        store.value(
+            "WITH RECURSIVE found(source) AS (SELECT min(source) FROM image UNION ALL SELECT (SELECT min(source) "
+            "FROM image WHERE source > found.source) FROM found WHERE found.source IS NOT NULL) "
+            "SELECT count(source) FROM found"
+        )
+    )
 
 
 def _generated(store: Snapshot) -> Iterator[_Count]:
@@ -120,10 +126,14 @@ def _evaluated(store: Snapshot) -> Iterator[_Count]:
     count, building = next(store.rows("SELECT count(*), sum(status = 'building') FROM evaluation"))
     models, sets = next(store.rows("SELECT count(DISTINCT model), count(DISTINCT test_set_id) FROM evaluation"))
     yield "eval", "evaluations", count, building or 0, f"{models} models on {sets} test sets" if count else None
-    answers = dict(store.rows("SELECT status, count(*) FROM prediction GROUP BY status"))
-    bad = {status: number for status, number in sorted(answers.items()) if status != "ok"}
+    bad = dict(
+        store.rows(
+            "SELECT status, count(*) FROM prediction "
+            "WHERE status IN ('empty','unparsable','truncated','error','refused') GROUP BY status"
+        )
+    )
     said = ", ".join(f"{number:,} {status}" for status, number in bad.items())
-    yield "eval", "answers", sum(answers.values()), sum(bad.values()), said or None
+    yield "eval", "answers", store.value("SELECT count(*) FROM prediction"), sum(bad.values()), said or None
 
 
 # Runs

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from radvlm_cli.metrics.family import Family, Table
-from radvlm_cli.metrics.statistics import LEVEL, Clusters, cluster_draws
+from radvlm_cli.metrics.statistics import DRAWS, LEVEL, Clusters, cluster_draws
 from radvlm_cli.reporting.evaluation import Metric, SampleSet, Subgroup, subgroups_table
 from radvlm_cli.reporting.tables import Estimate, View
 from radvlm_cli.stages.reports.numbers import clusters_of, families_of_task, metrics_shown, read_numbers
@@ -143,12 +143,12 @@ class _Draws:
         self._count = count
         self._kept: list[Table] | None = None
 
-    def of(self, sums: Table, values: Callable[[Table], Mapping[str, Table]]) -> dict[str, Table]:
-        """Metric -> its values in every draw, from the sums of clusters, shape (clusters, columns)."""
-        if self._kept is None and self._count * 2000 <= _HELD:
+    def sums(self, of_clusters: Table) -> Table:
+        """Sums in every draw, shape (draws, columns), from those of the clusters, shape (clusters, columns)."""
+        if self._kept is None and self._count * DRAWS <= _HELD:
             self._kept = list(cluster_draws(self._count))
-        blocks = [values(weights @ sums) for weights in self._kept or cluster_draws(self._count)]
-        return {name: np.concatenate([block[name] for block in blocks]) for name in (blocks[0] if blocks else {})}
+        blocks = [weights @ of_clusters for weights in self._kept or cluster_draws(self._count)]
+        return np.concatenate(blocks) if blocks else np.empty((0, of_clusters.shape[1]))
 
 
 def _rows(
@@ -162,14 +162,18 @@ def _rows(
     by: str,
     draws: _Draws,
 ) -> list[Subgroup]:
+    width = len(family.columns)
+    members = {name: np.array([each == name for each in groups.of_sample]) for name in shown}
+    parts = [table, *(table * inside[:, None] for inside in members.values())]
+    drawn = draws.sums(of.sums(np.hstack(parts)))
     rows = []
-    for name in shown:
-        members = np.array([each == name for each in groups.of_sample])
-        inside, outside = table * members[:, None], table * ~members[:, None]
-        drawn_in, drawn_out = (draws.of(of.sums(part), family.values) for part in (inside, outside))
-        at_in, at_out = family.values(inside.sum(axis=0)), family.values(outside.sum(axis=0))
-        n, patients = int(members.sum()), len(np.unique(of.of_sample[members]))
-        positives = None if groups.positive is None else int((members & groups.positive).sum())
+    for place, (name, inside) in enumerate(members.items(), start=1):
+        within = drawn[:, place * width : (place + 1) * width]
+        drawn_in, drawn_out = family.values(within), family.values(drawn[:, :width] - within)
+        sums = parts[place].sum(axis=0)
+        at_in, at_out = family.values(sums), family.values(table.sum(axis=0) - sums)
+        n, patients = int(inside.sum()), len(np.unique(of.of_sample[inside]))
+        positives = None if groups.positive is None else int((inside & groups.positive).sum())
         for metric in metrics:
             value = _estimate(float(at_in[metric.name]), drawn_in[metric.name], n, patients)
             apart = float(at_in[metric.name]) - float(at_out[metric.name])
