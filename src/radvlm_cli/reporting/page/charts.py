@@ -51,12 +51,12 @@ CONFIG: Spec = {
 
 _ROW_AXIS: Spec = {
     "labelExpr": "split(datum.label, '\\n')",
-    "labelLimit": 136,
+    "labelLimit": 140,
     "labelLineHeight": 13,
     "ticks": False,
     "domain": False,
 }
-_ROW_LETTERS = 19
+_ROW_LETTERS = 22
 
 
 class Chart(NamedTuple):

@@ -32,14 +32,17 @@ class MainValues(NamedTuple):
 
 
 def main_values(store: Snapshot, one: Evaluated) -> MainValues | None:
-    """The first metric of the task's table that means something of a single sample; None where none does."""
+    """The first metric of the task's table that means something of a single sample; None where none does.
+
+    Of boxes it is the overlap, which tells one sample from another where F1 is but 0 or 1.
+    """
     rows = dict(
         store.rows(
             "SELECT metric, family FROM score WHERE evaluation_id = ? AND part = '' AND value NOT NULL", (one.id,)
         )
     )
     known = families_of_task(one.test_set.task)
-    for metric in metrics_shown(list(rows), every=False):
+    for metric in sorted(metrics_shown(list(rows), every=False), key=lambda each: each.name != "miou"):
         family = known.get(rows[metric.name])
         numbers = None if family is None else read_numbers(store, one.id, family.name, len(family.columns))
         if family is None or numbers is None:

@@ -11,7 +11,7 @@ from radvlm_cli import __version__
 from radvlm_cli.errors import ConfigError
 from radvlm_cli.reporting.comparison import causes_table
 from radvlm_cli.reporting.data import components_table, images_table, leaks_table, texts_table
-from radvlm_cli.reporting.evaluation import SampleSet, labels_table, published_table, readable_table, scores_table
+from radvlm_cli.reporting.evaluation import ModelScores, SampleSet, labels_table, readable_table, scores_table
 from radvlm_cli.reporting.flow import flow_table, population_table
 from radvlm_cli.reporting.llm import quarantine_table, spending_table
 from radvlm_cli.reporting.page.flow import FlowFigure
@@ -30,7 +30,7 @@ from radvlm_cli.stages.reports.page.conditions import conditions, invocations
 from radvlm_cli.stages.reports.page.flows import flows, populations
 from radvlm_cli.stages.reports.page.pictures import Asked, sample_groups
 from radvlm_cli.stages.reports.page.privacy import Privacy, privacy_of
-from radvlm_cli.stages.reports.published import beside_ours
+from radvlm_cli.stages.reports.published import published_figures
 from radvlm_cli.stages.reports.selection import Evaluated, Wanted, select
 from radvlm_cli.store.snapshot import Snapshot
 
@@ -161,13 +161,12 @@ def _flow(store: Snapshot, shown: Shown, privacy: Privacy) -> Iterator[Block]:
 
 def _results(store: Snapshot, shown: Shown) -> Iterator[Block]:
     names = drawn.series_names(shown.all())
-    every = []
     columns: list[list[Leaf]] = []
+    published: list[Table] = []
     for test_set, evaluations in shown.by_test_set.items():
         rows = [model_scores(store, one) for one in evaluations]
-        every += rows
         metrics = metrics_shown([name for row in rows for name in row.scores], every=False)
-        column: list[Leaf] = [*drawn.forests(rows, metrics, names)]
+        column: list[Leaf] = [*(drawn.forests(rows, metrics, names) or _why_none(rows))]
         tables = [scores_table(test_set, metrics, rows), readable_table(test_set, metrics, rows)]
         every_metric = metrics_shown([name for row in rows for name in row.scores], every=True)
         if len(every_metric) > len(metrics):
@@ -175,11 +174,17 @@ def _results(store: Snapshot, shown: Shown) -> Iterator[Block]:
             tables.append(table._replace(title=f"{test_set.name}: all metrics"))
         column.append(Folded(f"{test_set.name}: tables", [table for table in tables if table.rows]))
         columns.append(column)
+        beside = published_figures(test_set, rows)
+        published += [] if beside is None else [beside]
     if columns:
         yield Beside(columns)
-    figures = beside_ours(every)
-    if figures:
-        yield published_table(figures)
+    yield from published
+
+
+def _why_none(rows: Sequence[ModelScores]) -> Iterator[Words]:
+    """What the metrics of a test set lack, where none of them has a value."""
+    remarks = dict.fromkeys(each.remark for row in rows for each in row.scores.values() if each.remark)
+    yield Words(f"{rows[0].test_set.name}: no metric has a value. {' '.join(remarks)}")
 
 
 def _boxes(store: Snapshot, shown: Shown) -> Iterator[Block]:
