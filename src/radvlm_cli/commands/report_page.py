@@ -27,7 +27,9 @@ Checklist = Annotated[
 ]
 Public = Annotated[
     bool,
-    typer.Option("--public", help="--html and --checklist without pixels, texts of reports and answers, ids and paths."),
+    typer.Option(
+        "--public", help="--html and --checklist without pixels, texts of reports and answers, ids and paths."
+    ),
 ]
 Images = Annotated[int, typer.Option("--images", min=0, help="--html: different images at most; 0 for none.")]
 Seed = Annotated[int, typer.Option("--seed", help="--html: which samples are shown by chance.")]
@@ -54,7 +56,9 @@ class Files(NamedTuple):
 def check_files(files: Files, view: str | None) -> None:
     """Refuse (ConfigError) options that would be ignored."""
     if view is not None and files.any:
-        raise ConfigError("--html and --checklist are of the whole report, not of one view.", "radvlm report --html FILE")
+        raise ConfigError(
+            "--html and --checklist are of the whole report, not of one view.", "radvlm report --html FILE"
+        )
     chosen = files.public or files.models or files.test_sets or files.tasks
     if chosen and not files.any:
         what = "--public" if files.public else "--model, --test-set and --task"

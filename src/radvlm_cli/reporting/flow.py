@@ -1,4 +1,4 @@
-"""Rows of who was asked what: from the published test set to the answers that could be scored, and who the people are."""
+"""Rows of who was asked what: from the published test set to the answers that could be scored; and who they are."""
 
 from __future__ import annotations
 

@@ -70,7 +70,9 @@ def _blocks(table: Table, width: int) -> Iterator[RichTable]:
     kept = [place for place, column in enumerate(table.columns) if _filled(column, [row[place] for row in cells])]
     widths = {place: _width(table.columns[place], [row[place] for row in cells]) for place in kept}
     for places in _fold(table.columns, kept, widths, width):
-        block = RichTable(box=box.SIMPLE_HEAD, padding=(0, _GAP - 1, 0, 0), pad_edge=False, show_edge=False, expand=False)
+        block = RichTable(
+            box=box.SIMPLE_HEAD, padding=(0, _GAP - 1, 0, 0), pad_edge=False, show_edge=False, expand=False
+        )
         for place in places:
             column = table.columns[place]
             wrapped = column.kind == "words"

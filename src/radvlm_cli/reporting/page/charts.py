@@ -198,8 +198,6 @@ def bars(title: str, rows: Sequence[Bar], what: str, *, unit: str = "count") -> 
     return Chart(title, spec, table, alt, len(values))
 
 
-
-
 def _kind(unit: str) -> Any:
     return unit
 

@@ -85,7 +85,9 @@ def _drawing(sample: Sample, places: dict[str, str]) -> Markup:
         ground = join(
             (
                 element("rect", width=width, height=height, class_="blank"),
-                element("text", sample.missing or "", x=width / 2, y=height - 14, class_="said") if sample.missing else "",
+                element("text", sample.missing or "", x=width / 2, y=height - 14, class_="said")
+                if sample.missing
+                else "",
             )
         )
     return element(

@@ -130,9 +130,7 @@ def _header(page: Page) -> Markup:
 
 def _section(section: Section) -> Markup:
     blocks = [_block(block) for block in section.blocks]
-    return element(
-        "section", element("h2", section.title), blocks, id=section.id, class_="part-of-page", tabindex="-1"
-    )
+    return element("section", element("h2", section.title), blocks, id=section.id, class_="part-of-page", tabindex="-1")
 
 
 def _block(block: Block) -> Markup:
@@ -166,7 +164,11 @@ def _chart(chart: Chart) -> Markup:
     """A place to draw in, and the numbers: open until the chart is drawn, and in print."""
     plot = element("div", class_="plot", role="img", aria_label=chart.alt)
     numbers = element(
-        "details", element("summary", "The numbers"), table_markup(chart.table, heading=False), open=True, class_="numbers"
+        "details",
+        element("summary", "The numbers"),
+        table_markup(chart.table, heading=False),
+        open=True,
+        class_="numbers",
     )
     title = element("figcaption", element("h3", chart.title))
     note = element("p", chart.note, class_="note") if chart.note else None

@@ -21,8 +21,8 @@ from radvlm_cli.stages.reports.selection import Evaluated
 from radvlm_cli.store.snapshot import Snapshot
 
 _BOOTSTRAP = (
-    "95 % intervals by percentile bootstrap of patients (2,000 draws, seed 0; samples, where a source names no patients). "
-    "Differences of models: paired bootstrap, and exchange of models patient by patient, Holm over metrics "
+    "95 % intervals by percentile bootstrap of patients (2,000 draws, seed 0; of samples, where a source names no "
+    "patients). Differences of models: paired bootstrap, and exchange of models patient by patient, Holm over metrics "
     "(radvlm report compare A B)."
 )
 
@@ -88,8 +88,8 @@ def _preprocessing(known: _Known) -> str:
     size = f"{arguments.get('size', 1024):,}"
     how = "squeezed to a square" if arguments.get("square") else "aspect ratio kept"
     return (
-        f"JPEG as released; DICOM and 16-bit images to 8-bit JPEG, with VOI window and MONOCHROME1 inverted where DICOM "
-        f"says so, longer side {size} pixels, {how}. Boxes as shares of the original width and height. Sections of "
+        "JPEG as released; DICOM and 16-bit images to 8-bit JPEG, VOI window and MONOCHROME1 inversion where DICOM "
+        f"says so; longer side {size} pixels, {how}. Boxes as shares of the original width and height. Sections of "
         "reports by rule (radvlm prepare)."
     )
 
@@ -105,7 +105,11 @@ def _published(test_set: SampleSet) -> str:
 def _elements(known: _Known) -> str:
     row = known.store.value("SELECT options FROM dataset WHERE status = 'complete' ORDER BY id DESC LIMIT 1")
     policy = json.loads(row).get("uncertain") if row else None
-    return f"Tasks: {_list({each.task: None for each in known.test_sets})}; uncertain labels count as {policy}." if policy else ""
+    return (
+        f"Tasks: {_list({each.task: None for each in known.test_sets})}; uncertain labels count as {policy}."
+        if policy
+        else ""
+    )
 
 
 def _missing(known: _Known) -> str:
@@ -121,7 +125,11 @@ def _missing(known: _Known) -> str:
 
 def _truth(known: _Known) -> str:
     names = {each.task: None for each in known.test_sets}
-    return f"Annotations and reports of the releases, for {_list(names)}; frozen with a hash for each test set." if names else ""
+    return (
+        f"Annotations and reports of the releases, for {_list(names)}; frozen with a hash for each test set."
+        if names
+        else ""
+    )
 
 
 def _annotation(known: _Known) -> str:
@@ -145,7 +153,8 @@ def _partitions(known: _Known) -> str:
     if not options:
         return ""
     rule = json.loads(options).get("leakage")
-    return f"Training is held against every test set by image, study and patient (rule: {rule}); found: {found or 'nothing shared'}."
+    checked = f"Training is held against every test set by image, study and patient (rule: {rule})"
+    return f"{checked}; found: {found or 'nothing shared'}."
 
 
 def _models(known: _Known) -> str:
@@ -206,11 +215,20 @@ def _uncertainty(known: _Known) -> str:
 
 
 def _robustness(known: _Known) -> str:
-    return "Each model was asked once, with greedy decoding unless the settings say otherwise." if known.evaluations else ""
+    return (
+        "Each model was asked once, with greedy decoding unless the settings say otherwise."
+        if known.evaluations
+        else ""
+    )
 
 
 def _external(known: _Known) -> str:
-    trained = {source for (source,) in known.store.rows("SELECT DISTINCT source FROM component WHERE name NOT IN (SELECT name FROM test_set)")}
+    trained = {
+        source
+        for (source,) in known.store.rows(
+            "SELECT DISTINCT source FROM component WHERE name NOT IN (SELECT name FROM test_set)"
+        )
+    }
     if not trained:
         return ""
     outside = [each.name for each in known.test_sets if each.source not in trained]
@@ -233,26 +251,38 @@ def _population(known: _Known) -> str:
 def _results(known: _Known) -> str:
     parts = []
     for row in known.scores:
-        first = next((each for each in metrics_shown(list(row.scores), every=False) if row.scores[each.name].value is not None), None)
+        first = next(
+            (each for each in metrics_shown(list(row.scores), every=False) if row.scores[each.name].value is not None),
+            None,
+        )
         if first is not None:
             parts.append(f"{row.model} on {row.test_set.name}: {first.title} {cell_text(row.scores[first.name])}")
     return "; ".join(parts)
 
 
 def _failures(known: _Known) -> str:
-    return "Worst, random and best samples in the HTML page; causes by number (radvlm report failures)." if known.scores else ""
+    return (
+        "Worst, random and best samples in the HTML page; causes by number (radvlm report failures)."
+        if known.scores
+        else ""
+    )
 
 
 def _subgroups(known: _Known) -> str:
     told = [row for row in known.populations if row.female + row.male or row.aged]
     if not told:
         return ""
-    return "By sex, age and view with intervals, small groups left out: radvlm report eval --by sex. Whether planned, the authors say."
+    how = "By sex, age and view with intervals, small groups left out: radvlm report eval --by sex"
+    return f"{how}. Whether that was planned, the authors say."
 
 
 def _thresholds(known: _Known) -> str:
     boxes = any(each.task in ("region", "abnormality", "phrase", "detection") for each in known.test_sets)
-    return "A box counts as found from IoU 0.5 on, in a one-to-one matching; labels are read from the text." if boxes else ""
+    return (
+        "A box counts as found from IoU 0.5 on, in a one-to-one matching; labels are read from the text."
+        if boxes
+        else ""
+    )
 
 
 def _blinding(known: _Known) -> str:
@@ -272,7 +302,11 @@ def _compute(known: _Known) -> str:
         for run in training.training_runs(known.store)[:5]
         if run.took_s
     ]
-    parts += [f"{row.command} run {row.run}: {cell_text(row.took_s, 'seconds')}" for row in known.runs if row.command == "eval"]
+    parts += [
+        f"{row.command} run {row.run}: {cell_text(row.took_s, 'seconds')}"
+        for row in known.runs
+        if row.command == "eval"
+    ]
     spent = [row.dollars for row in llm.spending(known.store) if row.dollars is not None]
     if spent:
         parts.append(f"calls to language models: {cell_text(sum(spent), 'dollars')}")
@@ -281,7 +315,9 @@ def _compute(known: _Known) -> str:
 
 def _code(known: _Known) -> str:
     commits = {row.commit for row in known.runs if row.commit}
-    return f"radvlm {__version__}, Apache-2.0; commits {_list(sorted(commits)) or 'not known'}. Data keep their own terms."
+    return (
+        f"radvlm {__version__}, Apache-2.0; commits {_list(sorted(commits)) or 'not known'}. Data keep their own terms."
+    )
 
 
 def _arguments(store: Snapshot, command: str) -> dict[str, Any]:

@@ -121,8 +121,8 @@ def _banner(shown: Shown, request: PageRequest) -> tuple[str, bool]:
         return "Research use only.", False
     return (
         f"Credentialed data: this page holds images, texts and ids of {', '.join(sources)}. Show it only to people who "
-        "have signed their use agreements, and put it nowhere that others can reach; radvlm report --html FILE --public "
-        "makes a page without them. Research use only.",
+        "have signed their use agreements, and put it nowhere that others can reach. Without them: radvlm report "
+        "--html FILE --public. Research use only.",
         True,
     )
 
@@ -196,9 +196,9 @@ def _boxes(store: Snapshot, shown: Shown) -> Iterator[Block]:
     ]
     if charts:
         yield Words(
-            "How well the marked area covers the true one: IoU of the union of all predicted boxes with that of all true "
-            "ones, of each sample with something to find. None: no overlap at all, failures included. From 0.5 on a box "
-            "counts as found."
+            "How well the marked area covers the true one: IoU of the union of all predicted boxes with that of all "
+            "true ones, of each sample with something to find. None: no overlap at all, failures included. From 0.5 on "
+            "a box counts as found."
         )
         yield Beside([[chart] for chart in charts])
 

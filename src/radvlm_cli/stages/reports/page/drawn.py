@@ -27,7 +27,9 @@ def series_names(evaluations: Sequence[Evaluated]) -> dict[int, str]:
     twice: dict[tuple[int, str], int] = defaultdict(int)
     for one in evaluations:
         twice[one.test_set.id, one.model] += 1
-    return {one.id: f"{one.model} #{one.id}" if twice[one.test_set.id, one.model] > 1 else one.model for one in evaluations}
+    return {
+        one.id: f"{one.model} #{one.id}" if twice[one.test_set.id, one.model] > 1 else one.model for one in evaluations
+    }
 
 
 def forests(rows: Sequence[ModelScores], metrics: Sequence[Metric], names: Mapping[int, str]) -> list[Chart]:
@@ -83,10 +85,14 @@ def label_forest(name: str, rows: Sequence[LabelScores], metric: Metric, names: 
     if not measured:
         return None
     chart = forest(f"{name}: {metric.title} by finding", measured, f"{metric.title} with 95 % interval", _UNIT)
-    return chart._replace(note="In brackets: samples in which it is present. Findings that are in no sample are left out.")
+    return chart._replace(
+        note="In brackets: samples in which it is present. Findings that are in no sample are left out."
+    )
 
 
-def iou_histogram(store: Snapshot, name: str, evaluations: Sequence[Evaluated], names: Mapping[int, str]) -> Chart | None:
+def iou_histogram(
+    store: Snapshot, name: str, evaluations: Sequence[Evaluated], names: Mapping[int, str]
+) -> Chart | None:
     """How well the marked area covers the true one, sample by sample; failures are at 0."""
     bins = ["none", "> 0", *(f"{low / 10:.1f}" for low in range(1, 10))]
     rows: list[Bar] = []

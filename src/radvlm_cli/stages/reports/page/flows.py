@@ -17,7 +17,7 @@ def flows(store: Snapshot, by_test_set: Mapping[SampleSet, Sequence[Evaluated]])
 
 
 def _flow(store: Snapshot, test_set: SampleSet, evaluations: Sequence[Evaluated]) -> Flow:
-    row = next(
+    found, unusable, removed = next(
         store.rows(
             "SELECT component.found, component.unusable, component.removed FROM test_set JOIN component "
             "ON component.dataset_id = test_set.dataset_id AND component.name = test_set.name WHERE test_set.id = ?",
@@ -33,7 +33,7 @@ def _flow(store: Snapshot, test_set: SampleSet, evaluations: Sequence[Evaluated]
     named = store.value(
         "SELECT 1 FROM test_sample WHERE test_set_id = ? AND patient_id NOT NULL LIMIT 1", (test_set.id,)
     )
-    return Flow(test_set, bool(named), *row, answers)
+    return Flow(test_set, bool(named), found, unusable, removed, answers)
 
 
 def populations(store: Snapshot, test_sets: Sequence[SampleSet]) -> list[Population]:

@@ -59,9 +59,7 @@ def sample_groups(
 
 
 def _note(values: MainValues | None, picks: Sequence[_Pick], asked: Asked) -> str:
-    counts = ", ".join(
-        f"{number} {why}" for why in _ORDER if (number := sum(pick.why == why for pick in picks))
-    )
+    counts = ", ".join(f"{number} {why}" for why in _ORDER if (number := sum(pick.why == why for pick in picks)))
     by = "This task has no metric of single samples: by chance only" if values is None else f"By {values.metric.title}"
     least = ""
     if values is not None:
@@ -120,9 +118,7 @@ def _by_chance(store: Snapshot, one: Evaluated, seed: int) -> list[int]:
     rows = store.rows(
         "SELECT position, sample_id FROM test_sample WHERE test_set_id = ? ORDER BY position", (one.test_set.id,)
     )
-    return [
-        position for _number, position in sorted((keyed_number(seed, "report", name, 0), at) for at, name in rows)
-    ]
+    return [position for _number, position in sorted((keyed_number(seed, "report", name, 0), at) for at, name in rows)]
 
 
 class _Pictures:
@@ -198,7 +194,8 @@ def _boxes(boxes: Any) -> Iterator[DrawnBox]:
     """Boxes as tasks have them: a list, or lists by label."""
     for label, each in boxes.items() if isinstance(boxes, dict) else ((None, boxes or ()),):
         for corners in each:
-            yield DrawnBox(*(min(max(float(corner), 0.0), 1.0) for corner in corners), label=label or None)
+            x_min, y_min, x_max, y_max = (min(max(float(corner), 0.0), 1.0) for corner in corners)
+            yield DrawnBox(x_min, y_min, x_max, y_max, label or None)
 
 
 def _read(task: str, read: Any) -> str | None:
