@@ -96,13 +96,17 @@ class Browser:
         """Load a file and wait until its charts are drawn (or its load event, where it has none)."""
         self.size(width, height, phone=phone)
         self.call("Page.navigate", url=page.as_uri())
-        self._until(lambda each: each.get("method") == "Page.loadEventFired")
+        self.wait_for("Page.loadEventFired")
         waits = "document.querySelector('figure.chart') === null || document.documentElement.dataset.ready === 'yes'"
         end = time.monotonic() + _TIMEOUT_S
         while not self.value(waits):
             if time.monotonic() > end:
                 raise TimeoutError("the charts are not drawn")
             time.sleep(0.05)
+
+    def wait_for(self, event: str) -> None:
+        """Wait for the next event of that name."""
+        self._until(lambda each: each.get("method") == event)
 
     def size(self, width: int, height: int, *, phone: bool = False) -> None:
         """Set the window's size in CSS pixels."""
@@ -118,7 +122,13 @@ class Browser:
 
     def value(self, expression: str) -> Any:
         """The value of a JavaScript expression; RuntimeError where it throws."""
-        answer = self.call("Runtime.evaluate", expression=expression, returnByValue=True, awaitPromise=True)
+        answer = self.call(
+            "Runtime.evaluate",
+            expression=expression,
+            returnByValue=True,
+            awaitPromise=True,
+            allowUnsafeEvalBlockedByCSP=False,  # the page's policy holds here too
+        )
         if "exceptionDetails" in answer:
             raise RuntimeError(answer["exceptionDetails"]["text"] + str(answer["result"].get("description")))
         return answer["result"].get("value")
