@@ -13,7 +13,7 @@ from radvlm_cli.store.runs import Run, open_run
 from tests.stages.evaluated import BOX, FAR, Sample, add_evaluation, add_test_set, phrases
 
 SCRIPT = "<script>document.title='taken'</script>"
-IMAGE = "\"><img src=x onerror=\"document.title='taken'\">"
+IMAGE = '"><img src=x onerror="document.title=\'taken\'">'
 ANSWER = f"ANSWERTEXT {SCRIPT}{IMAGE}</script></style></svg>"
 REPORT = f"REPORTTEXT {IMAGE} ]]> <!-- {SCRIPT} &amp; \u202e \x1b[2J"
 SECRETS = ("ANSWERTEXT", "REPORTTEXT", "PHRASETEXT", "secret-patient", "secret-study", "secret-folder", "secret-host")
