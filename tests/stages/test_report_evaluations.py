@@ -190,7 +190,7 @@ def test_failures_are_counted_by_cause_and_the_worst_shown_with_their_raw_text(s
         worst, metric = worst_samples(snapshot, one, 3)
         view = failures_view(snapshot, Wanted(), worst=5)
     assert counted == {("unparsable", None, 1), ("refused", None, 1), ("error", "out of memory", 1)}
-    assert metric == "F1@0.5"
+    assert metric == "mIoU"
     assert [(row.position, row.score) for row in worst] == [(4, 0.0), (7, 0.0), (3, 1.0)]
     assert worst[0].text == texts[4]
     unread = view.tables[1].rows

@@ -8,6 +8,7 @@ import typer
 
 from radvlm_cli.commands import options
 from radvlm_cli.commands import report_options as given_as
+from radvlm_cli.commands import report_page as page
 from radvlm_cli.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -25,8 +26,18 @@ def report(
     as_json: options.Json = False,
     data_dir: options.DataDir = None,
     store: options.StorePath = None,
+    html: page.Html = None,
+    checklist: page.Checklist = None,
+    public: page.Public = False,
+    images: page.Images = 64,
+    seed: page.Seed = 0,
+    model: given_as.Models = None,
+    test_set: given_as.TestSets = None,
+    task: given_as.Tasks = None,
 ) -> None:
     """What is there, what is running, what failed and what mends it; and by view: data, llm, training, eval, compare.
+
+    --html writes one page that needs nothing from anywhere; it holds images and texts, unless --public is said.
 
     Nothing is written to the store. See docs/report.md. Research use only.
 
@@ -34,10 +45,14 @@ def report(
 
       radvlm report
 
-      radvlm report eval --task report --format latex
+      radvlm report --html report.html --checklist checklist.md
     """
     context.obj = given_as.Given(form, table, as_json, data_dir, store)
-    if context.invoked_subcommand is None:
+    files = page.Files(html, checklist, public, images, seed, model, test_set, task)
+    page.check_files(files, context.invoked_subcommand)
+    if files.any:
+        page.write_files(files, context.obj)
+    elif context.invoked_subcommand is None:
 
         def make(snapshot: Snapshot) -> View:
             from radvlm_cli.stages.reports.overview import overview

@@ -77,6 +77,11 @@ def write_world(
     return _read(manifest)
 
 
+def is_world(directory: Path) -> bool:
+    """Whether a folder was made by `write_world`, and so holds phantoms alone."""
+    return (directory / _MARK).is_file()
+
+
 def _claim(directory: Path, made_with: dict[str, Any]) -> None:
     """Mark an empty folder as phantom data; refuse one that holds anything but this very world."""
     mark = directory / _MARK

@@ -6,8 +6,6 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
 from radvlm_cli.reporting.comparison import (
     Cause,
     Failure,
@@ -18,7 +16,7 @@ from radvlm_cli.reporting.comparison import (
 )
 from radvlm_cli.reporting.tables import Table, View
 from radvlm_cli.stages.reports.evaluations import model_scores
-from radvlm_cli.stages.reports.numbers import families_of_task, metrics_shown, read_numbers
+from radvlm_cli.stages.reports.main_values import main_values
 from radvlm_cli.stages.reports.selection import Evaluated, Wanted, select
 from radvlm_cli.store.snapshot import Snapshot
 
@@ -102,37 +100,11 @@ def worst_samples(store: Snapshot, one: Evaluated, most: int) -> tuple[list[Fail
 
     (The highest, of a metric of which low is good.) Samples of which it is not defined are left out.
     """
-    rows = dict(
-        store.rows(
-            "SELECT metric, family FROM score WHERE evaluation_id = ? AND part = '' AND value NOT NULL", (one.id,)
-        )
-    )
-    known = families_of_task(one.test_set.task)
-    for metric in metrics_shown(list(rows), every=False):
-        family = known.get(rows[metric.name])
-        numbers = None if family is None else read_numbers(store, one.id, family.name, len(family.columns))
-        if family is None or numbers is None:
-            continue
-        values = family.values(numbers.table)[metric.name]
-        if np.isnan(values).all():
-            continue  # means nothing of one sample
-        wrong = {
-            position
-            for (position,) in store.rows(
-                "SELECT position FROM sample_score WHERE evaluation_id = ? AND family = ? "
-                "AND status NOT IN ('ok','truncated')",
-                (one.id, family.name),
-            )
-        }
-        sign = -1.0 if metric.better == "lower" else 1.0
-        order = np.argsort(sign * values, kind="stable")  # NaN comes last
-        ranked = [
-            (int(numbers.positions[place]), float(values[place]))
-            for place in order.tolist()
-            if not np.isnan(values[place]) and int(numbers.positions[place]) not in wrong
-        ]
-        return _failures(store, one, ranked[:most], metric.title), metric.title
-    return [], None
+    found = main_values(store, one)
+    if found is None:
+        return [], None
+    ranked: list[_Ranked] = [each for each in found.ranked() if each[0] not in found.wrong]
+    return _failures(store, one, ranked[:most], found.metric.title), found.metric.title
 
 
 def _failures(store: Snapshot, one: Evaluated, ranked: Sequence[_Ranked], metric: str | None) -> list[Failure]:

@@ -1,0 +1,357 @@
+"""Charts as Vega-Lite specifications (plain dicts), each with the table of the numbers that it draws.
+
+Every chart is one view of the container's width, so that it fits a phone. Colours are variables of the page's style,
+so that light, dark and print need no second drawing; shapes say the same as colours.
+"""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from radvlm_cli.reporting.tables import Column, Estimate, Table
+
+Spec = dict[str, Any]
+COLOURS = tuple(f"var(--series-{place})" for place in range(1, 9))
+SHAPES = ("circle", "square", "triangle-up", "diamond", "cross", "triangle-down", "triangle-right", "triangle-left")
+_INK = "currentColor"
+_AXIS: Spec = {
+    "labelColor": _INK,
+    "titleColor": _INK,
+    "domainColor": _INK,
+    "tickColor": _INK,
+    "domainOpacity": 0.4,
+    "tickOpacity": 0.4,
+    "gridColor": _INK,
+    "gridOpacity": 0.13,
+    "labelFontSize": 12,
+    "titleFontSize": 12,
+    "titleFontWeight": "normal",
+    "titlePadding": 8,
+}
+CONFIG: Spec = {
+    "background": "transparent",
+    "font": "system-ui, -apple-system, 'Segoe UI', Roboto, sans-serif",
+    "view": {"stroke": None},
+    "axis": _AXIS,
+    "legend": {
+        "labelColor": _INK,
+        "titleColor": _INK,
+        "labelFontSize": 12,
+        "labelLimit": 240,
+        "orient": "top",
+        "direction": "vertical",
+        "title": None,
+        "offset": 6,
+        "symbolStrokeWidth": 2,
+    },
+}
+
+
+_ROW_AXIS: Spec = {
+    "labelExpr": "split(datum.label, '\\n')",
+    "labelLimit": 140,
+    "labelLineHeight": 13,
+    "ticks": False,
+    "domain": False,
+}
+_ROW_LETTERS = 22
+
+
+class Chart(NamedTuple):
+    """A chart, the same in numbers, and what it is in words for whoever cannot see it."""
+
+    title: str
+    spec: Spec
+    table: Table
+    alt: str
+    marks: int
+    """Points, bars and lines that it draws; a test counts them."""
+    note: str | None = None
+
+
+class Measured(NamedTuple):
+    """A number of a series (a model) in a row (a metric, a finding)."""
+
+    row: str
+    series: str
+    estimate: Estimate
+
+
+class Bar(NamedTuple):
+    """A bar, or a part of one."""
+
+    row: str
+    series: str
+    value: float
+
+
+class Point(NamedTuple):
+    """A point of a line; low and high where it stands for several."""
+
+    series: str
+    x: float
+    y: float
+    low: float | None = None
+    high: float | None = None
+
+
+def forest(title: str, rows: Sequence[Measured], what: str, domain: tuple[float, float] | None) -> Chart:
+    """Points with 95 % intervals, the series of a row below one another."""
+    drawn = [row for row in rows if row.estimate.value is not None]
+    series = _order(row.series for row in rows)
+    values = [
+        {
+            "row": _broken(row.row),
+            "series": row.series,
+            "value": row.estimate.value,
+            "low": _or(row.estimate.low, row.estimate.value),
+            "high": _or(row.estimate.high, row.estimate.value),
+            "n": row.estimate.n,
+        }
+        for row in drawn
+    ]
+    scale: Spec = {"zero": False, "nice": True, "padding": 10}
+    axis: Spec = {"tickCount": 5}
+    if domain:  # a little wider, so that points at its ends are whole
+        margin = 0.015 * (domain[1] - domain[0])
+        scale = {"domain": [domain[0] - margin, domain[1] + margin], "clamp": True}
+        axis = {"values": [domain[0] + (domain[1] - domain[0]) * place / 5 for place in range(6)], "format": ".1f"}
+    across: Spec = {"field": "low", "type": "quantitative", "scale": scale, "title": what, "axis": axis}
+    spec = _spec(
+        values,
+        height=len(_order(row.row for row in drawn)) * (len(series) * 16 + 14),
+        encoding={
+            "y": {
+                "field": "row",
+                "type": "nominal",
+                "sort": None,
+                "title": None,
+                "axis": {**_ROW_AXIS, "grid": True, "tickBand": "extent"},
+                "scale": {"paddingInner": 0.25},
+            },
+            "yOffset": {"field": "series", "type": "nominal", "sort": series, "scale": {"paddingOuter": 0.2}},
+            **_series(series),
+            "tooltip": [
+                {"field": "row", "title": "what"},
+                {"field": "series", "title": "model"},
+                *({"field": field, "format": ".3f"} for field in ("value", "low", "high")),
+                {"field": "n", "format": ","},
+            ],
+        },
+    )
+    spec["layer"] = [
+        {"mark": {"type": "rule", "strokeWidth": 2}, "encoding": {"x": across, "x2": {"field": "high"}}},
+        {
+            "mark": {"type": "point", "filled": True, "size": 62, "opacity": 1},
+            "encoding": {"x": {**across, "field": "value"}, **_shape(series)},
+        },
+    ]
+    alt = f"{title}. Points with 95 % intervals for {len(_order(row.row for row in rows))} rows and {_names(series)}."
+    return Chart(title, spec, _measured_table(title, rows), alt, 2 * len(values))
+
+
+def _measured_table(title: str, rows: Sequence[Measured]) -> Table:
+    columns = (
+        Column("what", lambda row: row.row, key=True),
+        Column("model", lambda row: row.series, key=True),
+        Column("value (95 % interval)", lambda row: row.estimate, "number"),
+        Column("n", lambda row: row.estimate.n, "count"),
+    )
+    return Table("chart", title, columns, tuple(rows))
+
+
+def bars(title: str, rows: Sequence[Bar], what: str, *, unit: str = "count") -> Chart:
+    """Bars across, the parts of a row side by side in one bar."""
+    series = _order(row.series for row in rows)
+    shown = [row for row in rows if row.value]
+    values = [{**row._asdict(), "row": _broken(row.row), "place": series.index(row.series)} for row in shown]
+    spec = _spec(
+        values,
+        height=28 * len(_order(row.row for row in shown)),
+        encoding={
+            "y": {"field": "row", "type": "nominal", "sort": None, "title": None, "axis": _ROW_AXIS},
+            "x": {
+                "field": "value",
+                "type": "quantitative",
+                "title": what,
+                "axis": {"tickCount": 4, "format": "~s", "labelOverlap": True},
+            },
+            **_series(series),
+            "order": {"field": "place"},
+            "tooltip": [
+                {"field": "row", "title": "what"},
+                {"field": "series", "title": "part"},
+                {"field": "value", "title": what, "format": ",.0f" if unit == "count" else ",.2f"},
+            ],
+        },
+    )
+    spec["mark"] = {"type": "bar", "height": {"band": 0.7}}
+    columns = (
+        Column("what", lambda row: row.row, key=True),
+        Column("part", lambda row: row.series, key=True),
+        Column(what, lambda row: round(row.value) if unit == "count" else row.value, _kind(unit)),
+    )
+    table = Table("chart", title, columns, tuple(rows))
+    alt = f"{title}. Bars of {what} for {len(_order(row.row for row in rows))} rows."
+    return Chart(title, spec, table, alt, len(values))
+
+
+def _kind(unit: str) -> Any:
+    return unit
+
+
+def histogram(title: str, rows: Sequence[Bar], what: str, samples: Mapping[str, int]) -> Chart:
+    """Shares of samples by bin (`row`), the series side by side; many series as lines."""
+    series = _order(row.series for row in rows)
+    bins = _order(row.row for row in rows)
+    values = [{**row._asdict(), "share": row.value / max(samples[row.series], 1)} for row in rows]
+    many = len(series) > _SIDE_BY_SIDE
+    encoding: Spec = {
+        "x": {
+            "field": "row",
+            "type": "ordinal",
+            "sort": bins,
+            "title": what,
+            "axis": {"labelAngle": 0, "labelOverlap": "greedy"},
+        },
+        "y": {
+            "field": "share",
+            "type": "quantitative",
+            "title": "share of samples",
+            "axis": {"format": "%", "tickCount": 4},
+        },
+        **_series(series),
+        "tooltip": [
+            {"field": "row", "title": what},
+            {"field": "series", "title": "model"},
+            {"field": "value", "title": "samples", "format": ","},
+            {"field": "share", "format": ".1%"},
+        ],
+    }
+    if not many:
+        encoding["xOffset"] = {"field": "series", "type": "nominal", "sort": series}
+    spec = _spec(values, height=200, encoding=encoding)
+    spec["mark"] = {"type": "line", "point": {"filled": True, "size": 40}} if many else {"type": "bar"}
+    if many:
+        encoding |= _shape(series)
+    columns = (
+        Column(what, lambda row: row.row, key=True),
+        Column("model", lambda row: row.series, key=True),
+        Column("samples", lambda row: round(row.value), "count"),
+        Column("share", lambda row: row.value / max(samples[row.series], 1), "share"),
+    )
+    alt = f"{title}. Shares of samples in {len(bins)} bins for {_names(series)}."
+    marks = len(values) + len(series) if many else len(values)
+    return Chart(title, spec, Table("chart", title, columns, tuple(rows)), alt, marks)
+
+
+_SIDE_BY_SIDE = 4
+
+
+def curves(title: str, rows: Sequence[Point], across: str, up: str, *, log: bool = False) -> Chart:
+    """Lines; a band around those whose points stand for several."""
+    series = _order(row.series for row in rows)
+    values = [{"series": row.series, "x": row.x, "y": row.y, "low": row.low, "high": row.high} for row in rows]
+    scale: Spec = {"type": "log"} if log else {"zero": False}
+    y: Spec = {"field": "y", "type": "quantitative", "title": up, "scale": scale, "axis": {"tickCount": 5}}
+    spec = _spec(
+        values,
+        height=240,
+        encoding={
+            "x": {"field": "x", "type": "quantitative", "title": across, "axis": {"tickCount": 5, "format": "~s"}},
+            **_series(series),
+            "tooltip": [
+                {"field": "series", "title": "what"},
+                {"field": "x", "title": across, "format": ","},
+                {"field": "y", "title": up, "format": ".4~g"},
+            ],
+        },
+    )
+    sparse = [name for name in series if sum(row.series == name for row in rows) <= _FEW_POINTS]
+    layers: list[Spec] = [{"mark": {"type": "line", "strokeWidth": 2}, "encoding": {"y": y}}]
+    banded = {row.series for row in rows if row.low is not None}
+    if banded:
+        band = {"y": {**y, "field": "low"}, "y2": {"field": "high"}, "tooltip": {"value": None}}
+        keep = {"filter": {"field": "low", "valid": True}}
+        layers.insert(0, {"mark": {"type": "area", "opacity": 0.22}, "encoding": band, "transform": [keep]})
+    if sparse:
+        keep = {"filter": {"field": "series", "oneOf": sparse}}
+        mark = {"type": "point", "filled": True, "size": 55, "opacity": 1}
+        layers.append({"mark": mark, "encoding": {"y": y, **_shape(series)}, "transform": [keep]})
+    spec["layer"] = layers
+    columns = (
+        Column("series", lambda row: row.series, key=True),
+        Column(across, lambda row: round(row.x), "count", key=True),
+        Column(up, lambda row: f"{row.y:.4g}", name="y"),
+    )
+    table = Table("chart", title, columns, tuple(_thin(rows, series)))
+    marks = len(series) + len(banded) + sum(row.series in sparse for row in rows)
+    alt = f"{title}. {up} over {across} for {_names(series)}."
+    return Chart(title, spec, table, alt, marks)
+
+
+_FEW_POINTS = 40
+_TABLE_POINTS = 24
+
+
+def _thin(rows: Sequence[Point], series: Sequence[str]) -> list[Point]:
+    """For the table: at most so many points of each series, first and last among them."""
+    kept = []
+    for name in series:
+        points = [row for row in rows if row.series == name]
+        most = min(len(points), _TABLE_POINTS)
+        places = {round(place * (len(points) - 1) / max(most - 1, 1)) for place in range(most)}
+        kept += [points[place] for place in sorted(places)]
+    return kept
+
+
+def _spec(values: Sequence[Mapping[str, Any]], *, height: int, encoding: Spec) -> Spec:
+    """One view. Its height is a number: with a height by step, Vega-Lite warns that it cannot fit the width alone."""
+    return {
+        "width": "container",
+        "height": height,
+        "padding": {"left": 0, "right": 6, "top": 2, "bottom": 2},
+        "config": CONFIG,
+        "data": {"values": list(values)},
+        "encoding": encoding,
+    }
+
+
+def _broken(row: str) -> str:
+    """A row's name in two lines at most, for the margin of a phone."""
+    lines = textwrap.wrap(row, _ROW_LETTERS, break_long_words=False)
+    if len(lines) < 2:
+        return row
+    # The halves as alike as they can be: the second line has all that remains, and is cut by its limit alone.
+    return f"{lines[0]}\n{row[len(lines[0]) :].strip()}"
+
+
+def _series(series: Sequence[str]) -> Spec:
+    colours = [COLOURS[place % len(COLOURS)] for place in range(len(series))]
+    encoding: Spec = {"field": "series", "type": "nominal", "scale": {"domain": list(series), "range": colours}}
+    if len(series) < 2:
+        encoding["legend"] = None
+    return {"color": encoding}
+
+
+def _shape(series: Sequence[str]) -> Spec:
+    # A colour that comes again comes with another shape.
+    shapes = [SHAPES[(place + place // len(COLOURS)) % len(SHAPES)] for place in range(len(series))]
+    encoding: Spec = {"field": "series", "type": "nominal", "scale": {"domain": list(series), "range": shapes}}
+    if len(series) < 2:
+        encoding["legend"] = None
+    return {"shape": encoding}
+
+
+def _order(names: Any) -> list[str]:
+    return list(dict.fromkeys(names))
+
+
+def _names(series: Sequence[str]) -> str:
+    return ", ".join(series) if len(series) <= 4 else f"{len(series)} series"
+
+
+def _or(value: float | None, other: float | None) -> float | None:
+    return other if value is None else value
