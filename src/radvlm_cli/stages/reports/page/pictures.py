@@ -171,7 +171,7 @@ def _sample(store: Snapshot, one: Evaluated, pick: _Pick, pictures: _Pictures, p
         why=pick.why,
         status=status,
         score=pick.score,
-        person=_person(sex, age, view),
+        person=", ".join(part for part in (sex, privacy.age(age), view) if part) or None,
         prompt=None if talk else privacy.question(task, prompt, " ".join(json.loads(turns))),
         answer=None if talk else privacy.text(error or text or ""),
         read=_read(task, read),
@@ -183,11 +183,6 @@ def _sample(store: Snapshot, one: Evaluated, pick: _Pick, pictures: _Pictures, p
         missing=missing,
         aspect=size[0] / size[1] if all(size) else 1.0,
     )
-
-
-def _person(sex: str | None, age: int | None, view: str | None) -> str | None:
-    said = [part for part in (sex, None if age is None else f"{age} years", view) if part]
-    return ", ".join(said) or None
 
 
 def _boxes(boxes: Any) -> Iterator[DrawnBox]:
