@@ -69,8 +69,8 @@ def _plant(store: Store, folder: Path) -> None:
         ("UPDATE prediction SET prompt = ?, text = ?", (f"PHRASETEXT {SCRIPT}", ANSWER)),
         ("UPDATE prediction SET error = '/secret-folder: ANSWERTEXT' WHERE status = 'error'", ()),
         (
-            "UPDATE parsed SET content = ? WHERE status = 'ok' AND evaluation_id IN (SELECT evaluation.id FROM evaluation "
-            "JOIN test_set ON test_set.id = test_set_id WHERE task = 'phrase')",
+            "UPDATE parsed SET content = ? WHERE status = 'ok' AND evaluation_id IN (SELECT evaluation.id "
+            "FROM evaluation JOIN test_set ON test_set.id = test_set_id WHERE task = 'phrase')",
             (json.dumps({"boxes": [list(BOX)], "malformed": 0}),),
         ),
         (
@@ -112,8 +112,8 @@ def _dataset(store: Store, run: Run) -> None:
             (run.id,),
         )
         connection.exec_driver_sql(
-            "INSERT INTO component (dataset_id, position, name, task, source, splits, repeat, expected, found, unusable, "
-            "leaked, removed, pairs, remark) VALUES "
+            "INSERT INTO component (dataset_id, position, name, task, source, splits, repeat, expected, found, "
+            "unusable, leaked, removed, pairs, remark) VALUES "
             "(1, 0, 'mimic-report', 'report', 'mimic', '[]', 1, 50, 40, 1, 0, 0, 40, '/secret-folder')"
         )
 
@@ -144,8 +144,8 @@ def _calls(store: Store, run: Run) -> None:
             (run.id,),
         )
         connection.exec_driver_sql(
-            "INSERT INTO llm_call (key, prompt_id, asked, status, provider, host, input_tokens, output_tokens, cost, tier, "
-            "attempts, answered_at, run_id) VALUES "
-            "('k', 1, x'00', 'ok', 'openai', 'secret-host', 900, 80, '1.25', 'standard', 1, '2026-01-01T00:00:00+00:00', ?)",
+            "INSERT INTO llm_call (key, prompt_id, asked, status, provider, host, input_tokens, output_tokens, cost, "
+            "tier, attempts, answered_at, run_id) VALUES ('k', 1, x'00', 'ok', 'openai', 'secret-host', 900, 80, "
+            "'1.25', 'standard', 1, '2026-01-01T00:00:00+00:00', ?)",
             (run.id,),
         )

@@ -6,57 +6,21 @@ so that light, dark and print need no second drawing; shapes say the same as col
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Literal, NamedTuple
 
+from radvlm_cli.reporting.page.specs import (
+    ROW_AXIS,
+    Spec,
+    broken,
+    coloured,
+    either,
+    in_order,
+    listed_names,
+    shaped,
+    view,
+)
 from radvlm_cli.reporting.tables import Column, Estimate, Table
-
-Spec = dict[str, Any]
-COLOURS = tuple(f"var(--series-{place})" for place in range(1, 9))
-SHAPES = ("circle", "square", "triangle-up", "diamond", "cross", "triangle-down", "triangle-right", "triangle-left")
-_INK = "currentColor"
-_AXIS: Spec = {
-    "labelColor": _INK,
-    "titleColor": _INK,
-    "domainColor": _INK,
-    "tickColor": _INK,
-    "domainOpacity": 0.4,
-    "tickOpacity": 0.4,
-    "gridColor": _INK,
-    "gridOpacity": 0.13,
-    "labelFontSize": 12,
-    "titleFontSize": 12,
-    "titleFontWeight": "normal",
-    "titlePadding": 8,
-}
-CONFIG: Spec = {
-    "background": "transparent",
-    "font": "system-ui, -apple-system, 'Segoe UI', Roboto, sans-serif",
-    "view": {"stroke": None},
-    "axis": _AXIS,
-    "legend": {
-        "labelColor": _INK,
-        "titleColor": _INK,
-        "labelFontSize": 12,
-        "labelLimit": 240,
-        "orient": "top",
-        "direction": "vertical",
-        "title": None,
-        "offset": 6,
-        "symbolStrokeWidth": 2,
-    },
-}
-
-
-_ROW_AXIS: Spec = {
-    "labelExpr": "split(datum.label, '\\n')",
-    "labelLimit": 140,
-    "labelLineHeight": 13,
-    "ticks": False,
-    "domain": False,
-}
-_ROW_LETTERS = 22
 
 
 class Chart(NamedTuple):
@@ -100,14 +64,14 @@ class Point(NamedTuple):
 def forest(title: str, rows: Sequence[Measured], what: str, domain: tuple[float, float] | None) -> Chart:
     """Points with 95 % intervals, the series of a row below one another."""
     drawn = [row for row in rows if row.estimate.value is not None]
-    series = _order(row.series for row in rows)
+    series = in_order(row.series for row in rows)
     values = [
         {
-            "row": _broken(row.row),
+            "row": broken(row.row),
             "series": row.series,
             "value": row.estimate.value,
-            "low": _or(row.estimate.low, row.estimate.value),
-            "high": _or(row.estimate.high, row.estimate.value),
+            "low": either(row.estimate.low, row.estimate.value),
+            "high": either(row.estimate.high, row.estimate.value),
             "n": row.estimate.n,
         }
         for row in drawn
@@ -119,20 +83,20 @@ def forest(title: str, rows: Sequence[Measured], what: str, domain: tuple[float,
         scale = {"domain": [domain[0] - margin, domain[1] + margin], "clamp": True}
         axis = {"values": [domain[0] + (domain[1] - domain[0]) * place / 5 for place in range(6)], "format": ".1f"}
     across: Spec = {"field": "low", "type": "quantitative", "scale": scale, "title": what, "axis": axis}
-    spec = _spec(
+    spec = view(
         values,
-        height=len(_order(row.row for row in drawn)) * (len(series) * 16 + 14),
+        height=len(in_order(row.row for row in drawn)) * (len(series) * 16 + 14),
         encoding={
             "y": {
                 "field": "row",
                 "type": "nominal",
                 "sort": None,
                 "title": None,
-                "axis": {**_ROW_AXIS, "grid": True, "tickBand": "extent"},
+                "axis": {**ROW_AXIS, "grid": True, "tickBand": "extent"},
                 "scale": {"paddingInner": 0.25},
             },
             "yOffset": {"field": "series", "type": "nominal", "sort": series, "scale": {"paddingOuter": 0.2}},
-            **_series(series),
+            **coloured(series),
             "tooltip": [
                 {"field": "row", "title": "what"},
                 {"field": "series", "title": "model"},
@@ -145,10 +109,11 @@ def forest(title: str, rows: Sequence[Measured], what: str, domain: tuple[float,
         {"mark": {"type": "rule", "strokeWidth": 2}, "encoding": {"x": across, "x2": {"field": "high"}}},
         {
             "mark": {"type": "point", "filled": True, "size": 62, "opacity": 1},
-            "encoding": {"x": {**across, "field": "value"}, **_shape(series)},
+            "encoding": {"x": {**across, "field": "value"}, **shaped(series)},
         },
     ]
-    alt = f"{title}. Points with 95 % intervals for {len(_order(row.row for row in rows))} rows and {_names(series)}."
+    count = len(in_order(row.row for row in rows))
+    alt = f"{title}. Points with 95 % intervals for {count} rows and {listed_names(series)}."
     return Chart(title, spec, _measured_table(title, rows), alt, 2 * len(values))
 
 
@@ -162,23 +127,23 @@ def _measured_table(title: str, rows: Sequence[Measured]) -> Table:
     return Table("chart", title, columns, tuple(rows))
 
 
-def bars(title: str, rows: Sequence[Bar], what: str, *, unit: str = "count") -> Chart:
+def bars(title: str, rows: Sequence[Bar], what: str, *, unit: Literal["count", "dollars"] = "count") -> Chart:
     """Bars across, the parts of a row side by side in one bar."""
-    series = _order(row.series for row in rows)
+    series = in_order(row.series for row in rows)
     shown = [row for row in rows if row.value]
-    values = [{**row._asdict(), "row": _broken(row.row), "place": series.index(row.series)} for row in shown]
-    spec = _spec(
+    values = [{**row._asdict(), "row": broken(row.row), "place": series.index(row.series)} for row in shown]
+    spec = view(
         values,
-        height=28 * len(_order(row.row for row in shown)),
+        height=28 * len(in_order(row.row for row in shown)),
         encoding={
-            "y": {"field": "row", "type": "nominal", "sort": None, "title": None, "axis": _ROW_AXIS},
+            "y": {"field": "row", "type": "nominal", "sort": None, "title": None, "axis": ROW_AXIS},
             "x": {
                 "field": "value",
                 "type": "quantitative",
                 "title": what,
                 "axis": {"tickCount": 4, "format": "~s", "labelOverlap": True},
             },
-            **_series(series),
+            **coloured(series),
             "order": {"field": "place"},
             "tooltip": [
                 {"field": "row", "title": "what"},
@@ -191,21 +156,17 @@ def bars(title: str, rows: Sequence[Bar], what: str, *, unit: str = "count") -> 
     columns = (
         Column("what", lambda row: row.row, key=True),
         Column("part", lambda row: row.series, key=True),
-        Column(what, lambda row: round(row.value) if unit == "count" else row.value, _kind(unit)),
+        Column(what, lambda row: round(row.value) if unit == "count" else row.value, unit),
     )
     table = Table("chart", title, columns, tuple(rows))
-    alt = f"{title}. Bars of {what} for {len(_order(row.row for row in rows))} rows."
+    alt = f"{title}. Bars of {what} for {len(in_order(row.row for row in rows))} rows."
     return Chart(title, spec, table, alt, len(values))
-
-
-def _kind(unit: str) -> Any:
-    return unit
 
 
 def histogram(title: str, rows: Sequence[Bar], what: str, samples: Mapping[str, int]) -> Chart:
     """Shares of samples by bin (`row`), the series side by side; many series as lines."""
-    series = _order(row.series for row in rows)
-    bins = _order(row.row for row in rows)
+    series = in_order(row.series for row in rows)
+    bins = in_order(row.row for row in rows)
     values = [{**row._asdict(), "share": row.value / max(samples[row.series], 1)} for row in rows]
     many = len(series) > _SIDE_BY_SIDE
     encoding: Spec = {
@@ -222,7 +183,7 @@ def histogram(title: str, rows: Sequence[Bar], what: str, samples: Mapping[str, 
             "title": "share of samples",
             "axis": {"format": "%", "tickCount": 4},
         },
-        **_series(series),
+        **coloured(series),
         "tooltip": [
             {"field": "row", "title": what},
             {"field": "series", "title": "model"},
@@ -232,17 +193,17 @@ def histogram(title: str, rows: Sequence[Bar], what: str, samples: Mapping[str, 
     }
     if not many:
         encoding["xOffset"] = {"field": "series", "type": "nominal", "sort": series}
-    spec = _spec(values, height=200, encoding=encoding)
+    spec = view(values, height=200, encoding=encoding)
     spec["mark"] = {"type": "line", "point": {"filled": True, "size": 40}} if many else {"type": "bar"}
     if many:
-        encoding |= _shape(series)
+        encoding |= shaped(series)
     columns = (
         Column(what, lambda row: row.row, key=True),
         Column("model", lambda row: row.series, key=True),
         Column("samples", lambda row: round(row.value), "count"),
         Column("share", lambda row: row.value / max(samples[row.series], 1), "share"),
     )
-    alt = f"{title}. Shares of samples in {len(bins)} bins for {_names(series)}."
+    alt = f"{title}. Shares of samples in {len(bins)} bins for {listed_names(series)}."
     marks = len(values) + len(series) if many else len(values)
     return Chart(title, spec, Table("chart", title, columns, tuple(rows)), alt, marks)
 
@@ -252,16 +213,16 @@ _SIDE_BY_SIDE = 4
 
 def curves(title: str, rows: Sequence[Point], across: str, up: str, *, log: bool = False) -> Chart:
     """Lines; a band around those whose points stand for several."""
-    series = _order(row.series for row in rows)
+    series = in_order(row.series for row in rows)
     values = [{"series": row.series, "x": row.x, "y": row.y, "low": row.low, "high": row.high} for row in rows]
     scale: Spec = {"type": "log"} if log else {"zero": False}
     y: Spec = {"field": "y", "type": "quantitative", "title": up, "scale": scale, "axis": {"tickCount": 5}}
-    spec = _spec(
+    spec = view(
         values,
         height=240,
         encoding={
             "x": {"field": "x", "type": "quantitative", "title": across, "axis": {"tickCount": 5, "format": "~s"}},
-            **_series(series),
+            **coloured(series),
             "tooltip": [
                 {"field": "series", "title": "what"},
                 {"field": "x", "title": across, "format": ","},
@@ -279,7 +240,7 @@ def curves(title: str, rows: Sequence[Point], across: str, up: str, *, log: bool
     if sparse:
         keep = {"filter": {"field": "series", "oneOf": sparse}}
         mark = {"type": "point", "filled": True, "size": 55, "opacity": 1}
-        layers.append({"mark": mark, "encoding": {"y": y, **_shape(series)}, "transform": [keep]})
+        layers.append({"mark": mark, "encoding": {"y": y, **shaped(series)}, "transform": [keep]})
     spec["layer"] = layers
     columns = (
         Column("series", lambda row: row.series, key=True),
@@ -288,7 +249,7 @@ def curves(title: str, rows: Sequence[Point], across: str, up: str, *, log: bool
     )
     table = Table("chart", title, columns, tuple(_thin(rows, series)))
     marks = len(series) + len(banded) + sum(row.series in sparse for row in rows)
-    alt = f"{title}. {up} over {across} for {_names(series)}."
+    alt = f"{title}. {up} over {across} for {listed_names(series)}."
     return Chart(title, spec, table, alt, marks)
 
 
@@ -305,53 +266,3 @@ def _thin(rows: Sequence[Point], series: Sequence[str]) -> list[Point]:
         places = {round(place * (len(points) - 1) / max(most - 1, 1)) for place in range(most)}
         kept += [points[place] for place in sorted(places)]
     return kept
-
-
-def _spec(values: Sequence[Mapping[str, Any]], *, height: int, encoding: Spec) -> Spec:
-    """One view. Its height is a number: with a height by step, Vega-Lite warns that it cannot fit the width alone."""
-    return {
-        "width": "container",
-        "height": height,
-        "padding": {"left": 0, "right": 6, "top": 2, "bottom": 2},
-        "config": CONFIG,
-        "data": {"values": list(values)},
-        "encoding": encoding,
-    }
-
-
-def _broken(row: str) -> str:
-    """A row's name in two lines at most, for the margin of a phone."""
-    lines = textwrap.wrap(row, _ROW_LETTERS, break_long_words=False)
-    if len(lines) < 2:
-        return row
-    # The halves as alike as they can be: the second line has all that remains, and is cut by its limit alone.
-    return f"{lines[0]}\n{row[len(lines[0]) :].strip()}"
-
-
-def _series(series: Sequence[str]) -> Spec:
-    colours = [COLOURS[place % len(COLOURS)] for place in range(len(series))]
-    encoding: Spec = {"field": "series", "type": "nominal", "scale": {"domain": list(series), "range": colours}}
-    if len(series) < 2:
-        encoding["legend"] = None
-    return {"color": encoding}
-
-
-def _shape(series: Sequence[str]) -> Spec:
-    # A colour that comes again comes with another shape.
-    shapes = [SHAPES[(place + place // len(COLOURS)) % len(SHAPES)] for place in range(len(series))]
-    encoding: Spec = {"field": "series", "type": "nominal", "scale": {"domain": list(series), "range": shapes}}
-    if len(series) < 2:
-        encoding["legend"] = None
-    return {"shape": encoding}
-
-
-def _order(names: Any) -> list[str]:
-    return list(dict.fromkeys(names))
-
-
-def _names(series: Sequence[str]) -> str:
-    return ", ".join(series) if len(series) <= 4 else f"{len(series)} series"
-
-
-def _or(value: float | None, other: float | None) -> float | None:
-    return other if value is None else value

@@ -25,7 +25,8 @@ Child = str | int | float | None | Iterable["Child"]
 
 def text(value: str) -> Markup:
     """Text as people wrote it, or models, or file systems: nothing of it is HTML, nothing steers the reader's eye."""
-    return Markup(escape(printable(value), quote=True))
+    # Nearly all text has no sign of either kind, which isprintable sees at once.
+    return Markup(escape(value if value.isprintable() else printable(value), quote=True))
 
 
 def element(name: str, /, *children: Child, **attributes: str | int | float | bool | None) -> Markup:

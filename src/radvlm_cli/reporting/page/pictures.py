@@ -11,7 +11,10 @@ from radvlm_cli.reporting.samples import Picture
 
 SIDE = 512
 """Pixels on the longer side."""
-_QUALITY = 80
+MOST = 28_000
+"""Bytes: 64 of them, in base64, make 2.4 MB, and a page of less than 4."""
+_TRIES = ((SIDE, 80), (SIDE, 68), (SIDE, 55), (448, 55), (384, 50), (256, 50))
+"""Side and quality, until it is small enough; a film without much noise is at once."""
 
 
 def small_picture(path: Path, key: str) -> Picture:
@@ -22,7 +25,11 @@ def small_picture(path: Path, key: str) -> Picture:
             grey = image.convert("L")
     except (ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise OSError(f"no image that can be read: {error}") from error
-    grey.thumbnail((SIDE, SIDE), Image.Resampling.LANCZOS)
-    written = io.BytesIO()
-    grey.save(written, "JPEG", quality=_QUALITY, optimize=True)
-    return Picture(key, written.getvalue(), *grey.size)
+    for side, quality in _TRIES:
+        small = grey.copy()
+        small.thumbnail((side, side), Image.Resampling.LANCZOS)
+        written = io.BytesIO()
+        small.save(written, "JPEG", quality=quality, optimize=True)
+        if written.tell() <= MOST:
+            break
+    return Picture(key, written.getvalue(), *small.size)

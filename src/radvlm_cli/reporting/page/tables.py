@@ -18,7 +18,8 @@ def table_markup(table: Table, *, heading: bool = True) -> Markup:
         for row in table.cells()
     ]
     grid = element("table", element("thead", head), element("tbody", body))
-    frame = element("div", grid, class_="frame", role="region", tabindex="0", aria_label=table.title)
+    classes = "frame wide" if len(table.columns) > _WIDE else "frame"
+    frame = element("div", grid, class_=classes, role="region", tabindex="0", aria_label=table.title)
     return element("div", title, frame, notes, class_="block")
 
 
@@ -37,6 +38,8 @@ def _notes(table: Table) -> Markup | None:
     return element("div", own, element("details", summary, said, class_="folded"))
 
 
+_WIDE = 9
+"""Columns beyond which a table is printed small."""
 _REMARKS = 3
 _MARK = "\u2020"
 

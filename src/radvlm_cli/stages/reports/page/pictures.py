@@ -74,7 +74,8 @@ def _plan(
     store: Snapshot, evaluations: Sequence[Evaluated], ranked: Mapping[int, MainValues | None], asked: Asked
 ) -> list[_Pick]:
     """Turn by turn one sample of each evaluation, while there is room for its picture."""
-    waiting = {one.id: _candidates(store, one, ranked[one.id], asked.seed) for one in evaluations}
+    chance = {one.test_set.id: _by_chance(store, one.test_set.id, asked.seed) for one in evaluations}
+    waiting = {one.id: _candidates(one, ranked[one.id], chance[one.test_set.id]) for one in evaluations}
     taken: list[_Pick] = []
     paths: set[str] = set()
     for _round in _PATTERN:
@@ -91,16 +92,15 @@ def _plan(
     return taken
 
 
-def _candidates(store: Snapshot, one: Evaluated, values: MainValues | None, seed: int) -> Iterator[_Pick]:
+def _candidates(one: Evaluated, values: MainValues | None, chance: Sequence[int]) -> Iterator[_Pick]:
     """An evaluation's samples in the order in which they are taken; each once. Chance is the same for all models."""
-    chance = _by_chance(store, one, seed)
     places = {position: place for place, position in enumerate(chance)}
     order = values.ranked() if values else []
     sign = -1.0 if values and values.metric.better == "lower" else 1.0
     worst = sorted(order, key=lambda each: (sign * each[1], places[each[0]]))
     best = sorted(order, key=lambda each: (-sign * each[1], places[each[0]]))
     scores = dict(order)
-    lists: dict[Why, list[int]] = {
+    lists: dict[Why, Sequence[int]] = {
         "worst": [position for position, _value in worst],
         "random": chance,
         "best": [position for position, _value in best],
@@ -113,10 +113,10 @@ def _candidates(store: Snapshot, one: Evaluated, values: MainValues | None, seed
             yield _Pick(one.id, position, why, scores.get(position))
 
 
-def _by_chance(store: Snapshot, one: Evaluated, seed: int) -> list[int]:
+def _by_chance(store: Snapshot, test_set_id: int, seed: int) -> list[int]:
     """All positions in an order that depends on nothing but the seed and the samples' ids."""
     rows = store.rows(
-        "SELECT position, sample_id FROM test_sample WHERE test_set_id = ? ORDER BY position", (one.test_set.id,)
+        "SELECT position, sample_id FROM test_sample WHERE test_set_id = ? ORDER BY position", (test_set_id,)
     )
     return [position for _number, position in sorted((keyed_number(seed, "report", name, 0), at) for at, name in rows)]
 
@@ -171,7 +171,7 @@ def _sample(store: Snapshot, one: Evaluated, pick: _Pick, pictures: _Pictures, p
         why=pick.why,
         status=status,
         score=pick.score,
-        person=_person(sex, age, view),
+        person=", ".join(part for part in (sex, privacy.age(age), view) if part) or None,
         prompt=None if talk else privacy.question(task, prompt, " ".join(json.loads(turns))),
         answer=None if talk else privacy.text(error or text or ""),
         read=_read(task, read),
@@ -183,11 +183,6 @@ def _sample(store: Snapshot, one: Evaluated, pick: _Pick, pictures: _Pictures, p
         missing=missing,
         aspect=size[0] / size[1] if all(size) else 1.0,
     )
-
-
-def _person(sex: str | None, age: int | None, view: str | None) -> str | None:
-    said = [part for part in (sex, None if age is None else f"{age} years", view) if part]
-    return ", ".join(said) or None
 
 
 def _boxes(boxes: Any) -> Iterator[DrawnBox]:

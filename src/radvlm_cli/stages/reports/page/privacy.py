@@ -13,6 +13,7 @@ from radvlm_cli.store.snapshot import Snapshot
 
 _PLAIN_QUESTIONS = frozenset(("classification", "region", "abnormality", "detection"))
 """Tasks whose questions are made of a wording and a name, and have no text of a report in them."""
+_OLD = 90
 _WRITTEN = frozenset(("arguments", "reason", "remark", "why", "error", "dataset", "path"))
 """Columns of tables in which paths or pieces of texts may stand."""
 
@@ -33,6 +34,12 @@ class Privacy(NamedTuple):
     def text(self, written: str | None) -> str | None:
         """Text of a report, a model or a message."""
         return None if self.public else written
+
+    def age(self, years: int | None) -> str | None:
+        """An age; in public one above 89, which points at somebody, is but a bound."""
+        if years is None:
+            return None
+        return "90 years or more" if self.public and years >= _OLD else f"{years} years"
 
     def question(self, task: str, prompt: str | None, wording: str) -> str | None:
         """What was asked; in public as the dataset words it, and only where no report has a part in it."""
