@@ -94,7 +94,7 @@ def test_the_first_start_tells_what_takes_long_and_a_later_one_is_silent(table: 
 
 
 def test_each_file_is_opened_once(table: Table, tmp_path: Path) -> None:
-    with mock.patch.object(module, "_header", wraps=module._header) as header:
+    with mock.patch.object(module, "header_size", wraps=module.header_size) as header:
         sizes = read_sizes(table, tmp_path)
     assert header.call_count == 4
     assert sizes.tolist() == [[400, 300], [1500, 900], [300, 800], [400, 300], [0, 0]]
