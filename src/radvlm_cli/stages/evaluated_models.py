@@ -133,6 +133,10 @@ def list_models() -> list[dict[str, str]]:
     for each in CARDS.values():
         found = [looks and locate(need) is not None for need in each.weights]
         lacking = [how_to_get(need) for need, here in zip(each.weights, found, strict=True) if not here]
+        # In one line: a note must not make a comment of the commands after it.
+        lacking = [
+            f"{command} ({note})" if note else command for command, _, note in (x.partition("  # ") for x in lacking)
+        ]
         weights = "none needed" if not each.weights else "found" if all(found) else "not found"
         rows.append({"model": each.name, **task_row(each), "weights": weights, "how to get them": "; ".join(lacking)})
     return rows
