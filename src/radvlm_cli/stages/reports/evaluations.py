@@ -45,7 +45,10 @@ def evaluations_view(store: Snapshot, wanted: Wanted, shown: Shown) -> View:
     for test_set, evaluations in selection.by_test_set().items():
         rows = [model_scores(store, one) for one in evaluations]
         metrics = metrics_shown([name for row in rows for name in row.scores], shown.every_metric)
-        tables.append(scores_table(test_set, metrics, [_only(row, metrics) for row in rows]))
+        known = [each for each in metrics if any(_value(row, each) is not None for row in rows)]
+        notes = _lacking(rows, [each for each in metrics if each not in known])
+        metrics = known
+        tables.append(scores_table(test_set, metrics, [_only(row, metrics) for row in rows], notes))
         if shown.readable:
             tables.append(readable_table(test_set, metrics, rows))
         if shown.labels:
@@ -54,6 +57,19 @@ def evaluations_view(store: Snapshot, wanted: Wanted, shown: Shown) -> View:
         if figures is not None:
             tables.append(figures)
     return View("eval", "Evaluation", tuple(tables), _notes(selection))
+
+
+def _value(row: ModelScores, metric: Metric) -> float | None:
+    return row.scores[metric.name].value if metric.name in row.scores else None
+
+
+def _lacking(rows: Sequence[ModelScores], metrics: Sequence[Metric]) -> list[str]:
+    """What is said of metrics that no model has a value of: they have no column."""
+    why: dict[str, list[str]] = {}
+    for each in metrics:
+        remark = next((row.scores[each.name].remark for row in rows if each.name in row.scores), None)
+        why.setdefault(remark or "not defined here", []).append(each.title)
+    return [f"without {', '.join(titles)}: {remark}" for remark, titles in why.items()]
 
 
 def _notes(selection: Selection) -> tuple[str, ...]:

@@ -36,11 +36,9 @@ def scored_families(store: Snapshot, evaluation: int) -> dict[str, int]:
 
 def read_numbers(store: Snapshot, evaluation: int, family: str, width: int) -> Numbers | None:
     """An evaluation's rows of a family; None where there are none, or they have not `width` columns."""
-    rows = list(
-        store.rows(
-            "SELECT position, numbers FROM sample_score WHERE evaluation_id = ? AND family = ? ORDER BY position",
-            (evaluation, family),
-        )
+    rows = store.all(
+        "SELECT position, numbers FROM sample_score WHERE evaluation_id = ? AND family = ? ORDER BY position",
+        (evaluation, family),
     )
     if not rows:
         return None
@@ -52,10 +50,8 @@ def read_numbers(store: Snapshot, evaluation: int, family: str, width: int) -> N
 
 def clusters_of(store: Snapshot, test_set_id: int) -> tuple[Clusters, list[str]]:
     """The patients of a test set's samples, by position, and the ids of the samples."""
-    rows = list(
-        store.rows(
-            "SELECT sample_id, patient_id FROM test_sample WHERE test_set_id = ? ORDER BY position", (test_set_id,)
-        )
+    rows = store.all(
+        "SELECT sample_id, patient_id FROM test_sample WHERE test_set_id = ? ORDER BY position", (test_set_id,)
     )
     keys = [f"sample {sample}" if patient is None else f"patient {patient}" for sample, patient in rows]
     return clusters(keys), [sample for sample, _patient in rows]

@@ -38,6 +38,10 @@ class _Groups(NamedTuple):
         """The groups, in order."""
         return sorted({name for name in self.of_sample if name is not None}, key=_order)
 
+    def members(self, name: str) -> NDArray[np.bool_]:
+        """Which samples are of a group."""
+        return np.array([each == name for each in self.of_sample], dtype=bool)
+
 
 def subgroups_view(store: Snapshot, wanted: Wanted, by: str) -> View:
     """The view `eval --by`."""
@@ -61,13 +65,13 @@ def _test_set(
     unknown = sum(name is None for name in groups.of_sample)
     if unknown:
         notes.append(f"{by} is not known of {unknown:,} samples, which are among the others")
-    draws = _Draws(of.number)
+    draws, members = _Draws(of.number), {name: groups.members(name) for name in shown}
     rows = []
     for one in evaluations if shown else ():
         for family, metrics in _main_families(store, one):
             numbers = read_numbers(store, one.id, family.name, len(family.columns))
             if numbers is not None and len(numbers.table) == len(of.of_sample):
-                rows += _rows(one, family, metrics, numbers.table, of, groups, shown, by, draws)
+                rows += _rows(one, family, metrics, numbers.table, of, groups, members, by, draws)
     rows.sort(key=lambda row: (row.model, row.evaluation, row.metric.name))
     return rows, notes
 
@@ -114,7 +118,7 @@ def _large_enough(groups: _Groups, by: str) -> tuple[list[str], list[str]]:
     shown: list[str] = []
     small: list[str] = []
     for name in groups.names():
-        members = np.array([each == name for each in groups.of_sample])
+        members = groups.members(name)
         positives = LEAST if groups.positive is None else int((members & groups.positive).sum())
         (shown if members.sum() >= LEAST and positives >= LEAST else small).append(name)
     notes = [f"too small to be shown: {by} {', '.join(small)}"] if small else []
@@ -158,12 +162,11 @@ def _rows(
     table: Table,
     of: Clusters,
     groups: _Groups,
-    shown: Sequence[str],
+    members: Mapping[str, NDArray[np.bool_]],
     by: str,
     draws: _Draws,
 ) -> list[Subgroup]:
     width = len(family.columns)
-    members = {name: np.array([each == name for each in groups.of_sample]) for name in shown}
     parts = [table, *(table * inside[:, None] for inside in members.values())]
     drawn = draws.sums(of.sums(np.hstack(parts)))
     rows = []
