@@ -38,7 +38,7 @@ def test_a_long_name_stands_on_two_lines() -> None:
     chart = bars("t", [Bar("chexpert-classification-test-of-everything", "pairs", 3)], "pairs")
     first, second = values(chart)[0]["row"].split("\n")
     assert f"{first}{second}" == "chexpert-classification-test-of-everything"
-    assert len(first) <= 22
+    assert len(first) <= 20
 
 
 def test_one_series_has_no_legend_and_colours_that_come_again_have_another_shape() -> None:

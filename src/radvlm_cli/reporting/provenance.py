@@ -58,7 +58,7 @@ def invocations_table(rows: Sequence[Invocation]) -> Table:
     ]
     if any(row.arguments for row in rows):
         columns.append(Column("arguments", lambda row: row.arguments, "words"))
-    note = "+ after a commit: with changes that are not committed. Runs that failed are in radvlm report."
+    note = "+ after a commit: with changes that are not committed."
     return Table("runs", "Commands that made this", tuple(columns), tuple(rows), (note,))
 
 

@@ -134,7 +134,7 @@ def bars(title: str, rows: Sequence[Bar], what: str, *, unit: Literal["count", "
     values = [{**row._asdict(), "row": broken(row.row), "place": series.index(row.series)} for row in shown]
     spec = view(
         values,
-        height=28 * len(in_order(row.row for row in shown)),
+        height=34 * len(in_order(row.row for row in shown)),
         encoding={
             "y": {"field": "row", "type": "nominal", "sort": None, "title": None, "axis": ROW_AXIS},
             "x": {
@@ -152,7 +152,7 @@ def bars(title: str, rows: Sequence[Bar], what: str, *, unit: Literal["count", "
             ],
         },
     )
-    spec["mark"] = {"type": "bar", "height": {"band": 0.7}}
+    spec["mark"] = {"type": "bar", "height": {"band": 0.6}}
     columns = (
         Column("what", lambda row: row.row, key=True),
         Column("part", lambda row: row.series, key=True),

@@ -24,7 +24,7 @@ def _flow(flow: Flow) -> Markup:
     test_set = flow.test_set
     steps = [
         _step("published", test_set.expected, None),
-        _step("eligible here", flow.found, None),
+        _step("eligible", flow.found, None),
         _step("left out", _sum(flow.unusable, flow.removed), _why(flow)),
         _step("samples", test_set.samples, f"{test_set.patients:,} patients" if flow.named else "no patients named"),
     ]

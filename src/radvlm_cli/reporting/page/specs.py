@@ -50,7 +50,7 @@ ROW_AXIS: Spec = {
     "ticks": False,
     "domain": False,
 }
-_ROW_LETTERS = 22
+_ROW_LETTERS = 20
 
 
 def view(values: Sequence[Mapping[str, Any]], *, height: int, encoding: Spec) -> Spec:

@@ -184,8 +184,8 @@ def _results(store: Snapshot, shown: Shown) -> Iterator[Block]:
 
 def _why_none(rows: Sequence[ModelScores]) -> Iterator[Words]:
     """What the metrics of a test set lack, where none of them has a value."""
-    remarks = dict.fromkeys(each.remark for row in rows for each in row.scores.values() if each.remark)
-    yield Words(f"{rows[0].test_set.name}: no metric has a value ({'; '.join(remarks) or 'not scored yet'}).")
+    remarks = (each.remark for row in rows for each in row.scores.values() if each.remark)
+    yield Words(f"{rows[0].test_set.name}: no metric has a value ({next(remarks, 'not scored yet')}).")
 
 
 def _boxes(store: Snapshot, shown: Shown) -> Iterator[Block]:
