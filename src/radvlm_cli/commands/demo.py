@@ -34,7 +34,14 @@ def demo(
       radvlm demo --data-only /tmp/phantoms --patients 300
     """
     from radvlm_cli.demo.world import write_world
-    from radvlm_cli.stages.demo import compare_models, compare_with_truth, evaluate_models, run_commands, train_tiny
+    from radvlm_cli.stages.demo import (
+        compare_models,
+        compare_with_truth,
+        evaluate_models,
+        run_commands,
+        train_tiny,
+        write_page,
+    )
 
     world = (data_only or keep / "data").absolute()
     say(f"Phantom datasets, seed {seed}: {world}")
@@ -53,4 +60,4 @@ def demo(
         raise typer.Exit(4)
     evaluate_models(keep, world, None if fast else train_tiny(keep, world))
     print_table(compare_models(keep), title="\nScores on held-out phantoms, with 95% intervals (n: samples):")
-    print(keep / "datasets" / "train" / "train.json")
+    print(write_page(keep))

@@ -78,6 +78,13 @@ def evaluate_models(keep: Path, world: Path, trained: Path | None) -> None:
         _radvlm("eval", "--model", model, "--task", "all", "--gpus", "0", "--processes", "2", *where)
 
 
+def write_page(keep: Path) -> Path:
+    """Write the report of everything as one HTML page; return its path."""
+    page = keep / "report.html"
+    _radvlm("report", "--html", str(page), "--store", str(keep / "radvlm.db"))
+    return page
+
+
 def compare_models(keep: Path) -> list[dict[str, Any]]:
     """The main scores of the last evaluation of each model and test set, a column per model; those without any left
     out."""

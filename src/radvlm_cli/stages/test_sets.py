@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from radvlm_cli.adapters.pictures import picture_size
 from radvlm_cli.adapters.protocol import Task
 from radvlm_cli.errors import ConfigError, DataError
 from radvlm_cli.hashing import canonical_json, keyed_number
@@ -286,10 +287,6 @@ def _measured(sample: SampleRow) -> SampleRow:
     """With the picture's size, where no table said it and the file is there."""
     if sample.width is not None and sample.height is not None:
         return sample
-    from PIL import Image
-
-    try:
-        with Image.open(sample.path) as picture:
-            return sample._replace(width=picture.width, height=picture.height)
-    except OSError:
-        return sample  # the model that is to look at it will say what is wrong
+    width, height = picture_size(sample.path)
+    # 1 x 1: it cannot be read, and the model that is to look at it will say what is wrong.
+    return sample if (width, height) == (1, 1) else sample._replace(width=width, height=height)
