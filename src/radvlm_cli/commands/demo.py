@@ -19,7 +19,7 @@ def demo(
     patients: Annotated[
         int, typer.Option(help="Ordinary patients per source; the more, the more there is to learn from.")
     ] = 100,
-    fast: Annotated[bool, typer.Option("--fast", help="Leave training out: under a minute.")] = False,
+    fast: Annotated[bool, typer.Option("--fast", help="Leave training out: about a minute.")] = False,
 ) -> None:
     """Run the pipeline on phantom data: no key, no download, no GPU.
 
