@@ -18,9 +18,9 @@ from transformers import Qwen2_5_VLProcessor, Qwen3VLProcessor
 from transformers.models.internvl import InternVLProcessor
 
 from radvlm_cli.adapters.chat import ChatAdapter, card_of, messages
-from radvlm_cli.adapters.loading import find_weights
 from radvlm_cli.adapters.pictures import open_picture
 from radvlm_cli.adapters.protocol import Loading, Request
+from radvlm_cli.adapters.weights import find_weights
 from radvlm_cli.errors import ConfigError, DataError
 from radvlm_cli.records import Turn
 from tests.adapters.tiny_chat import FAMILIES
@@ -127,6 +127,10 @@ def test_a_template_without_a_place_for_a_picture_is_refused(tmp_path: Path) -> 
         (folder / "chat_template.jinja").write_text(broken)
         with pytest.raises(DataError, match=message):
             load(folder)
+    (folder / "chat_template.jinja").unlink()
+    (folder / "chat_template.json").write_text("{")
+    with pytest.raises(DataError, match=r"chat_template\.json cannot be read"):
+        load(folder)
 
 
 def test_the_tokens_that_a_prompt_shows_the_form_of_boxes_with_are_left(folders: dict[str, Path]) -> None:

@@ -10,9 +10,11 @@ import sqlite3
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from radvlm_cli.adapters import CARDS
 from radvlm_cli.adapters.protocol import Task
@@ -25,7 +27,7 @@ from radvlm_cli.store.engine import open_store
 from radvlm_cli.training.launch import Started
 from tests.stages.evaluating import TURNS, Bench, build_dataset, make_bench, rows, run_eval
 
-pytest.importorskip("transformers")
+GenerationMixin = pytest.importorskip("transformers").GenerationMixin
 
 TABLE = {
     "llavaov": {"report", "conversation"},
@@ -49,12 +51,18 @@ components:
   - {name: talks, task: conversation, source: mimic, split: test}
 """
 IMAGES = 2
+OPTIONS = {"dataset": "table", "gpus": 0, "max_new_tokens": 6, "dtype": "float32"}
 
 
 @pytest.fixture(scope="module")
 def bench(tmp_path_factory: pytest.TempPathFactory) -> Bench:
     """Two samples of every task."""
     made = make_bench(tmp_path_factory.mktemp("table") / "bench", IMAGES)
+    rng = np.random.default_rng(0)
+    for path in sorted(made.data.rglob("*.jpg")):  # black ones would be answered alike
+        with Image.open(path) as picture:
+            width, height = picture.size
+        Image.fromarray(rng.integers(0, 256, (height, width), dtype=np.uint8)).save(path)
     with closing(sqlite3.connect(made.path)) as connection, connection:
         connection.execute(
             "INSERT INTO grounding (source, image_id, ordinal, kind, split, label, boxes, run_id) "
@@ -117,8 +125,7 @@ def test_the_cards_say_what_the_table_says() -> None:
 def test_a_model_answers_each_task_that_it_can_do_and_is_scored(
     bench: Bench, weights: Callable[[str], list[Path]], model: str
 ) -> None:
-    options = {"dataset": "table", "gpus": 0, "max_new_tokens": 6, "dtype": "float32", "batch": "2"}
-    done = run_eval(bench, model=model, weights=weights(model), **options)
+    done = run_eval(bench, model=model, weights=weights(model), batch="2", **OPTIONS)
     able = [task for group in TASKS.values() for task in group if task in CARDS[model].tasks]
     assert [line["task"] for line in done.lines] == able
     assert {(line["samples"], line["answered"], line["error"], line["refused"]) for line in done.lines} == {
@@ -138,6 +145,36 @@ def test_a_model_answers_each_task_that_it_can_do_and_is_scored(
         # A metric that needs weights says so; the others have a value.
         assert any(row["value"] is not None for row in whole) or line["task"] == "conversation"
         assert all(row["value"] is not None or row["remark"] for row in whole)
+
+
+@pytest.mark.parametrize("model", TABLE)
+def test_a_batch_of_two_is_answered_as_one_after_the_other(
+    bench: Bench, weights: Callable[[str], list[Path]], model: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("radvlm_cli.stages.scoring.score", lambda _run, _evaluation, _choice: [])
+    together: list[int] = []
+    generate = GenerationMixin.generate
+
+    def counting(*args: Any, **inputs: Any) -> Any:
+        together.append(len(inputs["attention_mask"]))
+        return generate(*args, **inputs)
+
+    monkeypatch.setattr(GenerationMixin, "generate", counting)
+    answers = []
+    for batch in ("2", "1"):
+        together.clear()
+        done = run_eval(bench, model=model, weights=weights(model), batch=batch, again=True, **OPTIONS)
+        assert set(together) == {int(batch)}
+        numbers = ", ".join(str(line["evaluation"]) for line in done.lines)
+        answers.append(
+            rows(
+                bench,
+                "SELECT test_set, position, status, text, tokens_in, tokens_out FROM prediction_view "
+                f"WHERE evaluation_id IN ({numbers}) ORDER BY test_set, position",
+            )
+        )
+    assert answers[0] == answers[1]
+    assert len({text for _set, _position, _status, text, *_tokens in answers[0]}) > 1
 
 
 @pytest.mark.parametrize(("model", "task"), REFUSED)

@@ -6,7 +6,6 @@ stands) comes from a profile (profile.py), chosen by name or by `chat:ID@PROFILE
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from radvlm_cli.adapters.computing import described, free_memory
+from radvlm_cli.adapters.json_files import read_object
 from radvlm_cli.adapters.pictures import answer_readable, described_reading, picture_size
 from radvlm_cli.adapters.profile import Profile, choose_profile, split_name
 from radvlm_cli.adapters.protocol import Adapter, Card, Loading, Reply, Request, WeightsNeed
@@ -95,7 +95,7 @@ def chat_template(folder: Path, tokenizer: Any) -> str:
     jinja, old = folder / "chat_template.jinja", folder / "chat_template.json"
     if jinja.is_file():
         return jinja.read_text(encoding="utf-8")
-    template: Any = json.loads(old.read_text(encoding="utf-8")) if old.is_file() else tokenizer.chat_template
+    template: Any = read_object(old) if old.is_file() else tokenizer.chat_template
     template = template.get("chat_template", template.get("default")) if isinstance(template, dict) else template
     if not isinstance(template, str):
         raise DataError(

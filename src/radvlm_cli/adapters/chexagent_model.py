@@ -19,7 +19,8 @@ from transformers import CodeGenTokenizer, PhiConfig, PhiForCausalLM, SiglipVisi
 
 from radvlm_cli.adapters.computing import described
 from radvlm_cli.adapters.generation import Generated, pad_left
-from radvlm_cli.adapters.loading import load_strictly, read_config_file
+from radvlm_cli.adapters.json_files import read_config_file
+from radvlm_cli.adapters.loading import load_strictly
 from radvlm_cli.adapters.one_question import OneQuestionAdapter, only_turn
 from radvlm_cli.adapters.pictures import described_reading
 from radvlm_cli.adapters.protocol import Loading, Request

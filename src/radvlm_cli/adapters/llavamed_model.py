@@ -23,7 +23,8 @@ from transformers import CLIPVisionConfig, LlavaConfig, LlavaForConditionalGener
 
 from radvlm_cli.adapters.computing import described, free_memory
 from radvlm_cli.adapters.generation import pad_left, reply
-from radvlm_cli.adapters.loading import load_strictly, read_config_file
+from radvlm_cli.adapters.json_files import read_config_file
+from radvlm_cli.adapters.loading import load_strictly
 from radvlm_cli.adapters.pictures import answer_readable, described_reading
 from radvlm_cli.adapters.pieces import Pieces
 from radvlm_cli.adapters.protocol import Loading, Reply, Request
@@ -153,14 +154,12 @@ class LlavaMed:
 
 def read_config(folder: Path, pieces: Pieces) -> LlavaConfig:
     """The published config.json in transformers' words. DataError: it is of a model that this is not true of."""
-    path = folder / "config.json"
-    given = read_config_file(folder, "LLaVA-Med v1.5")
+    given = read_config_file(folder, "LLaVA-Med v1.5", _TEXT)
     for name, value in _SETTLED.items():
         if given.get(name) != value:
-            raise DataError(f"{path}: {name} is {given.get(name)!r}, not {value!r}: this is not LLaVA-Med v1.5.")
-    lacking = [name for name in _TEXT if name not in given]
-    if lacking:
-        raise DataError(f"{path} does not say {', '.join(lacking)}.")
+            raise DataError(
+                f"{folder / 'config.json'}: {name} is {given.get(name)!r}, not {value!r}: this is not LLaVA-Med v1.5."
+            )
     if not pieces.whole_alphabet:
         raise DataError(f"The tokenizer in {folder} does not know every character; LLaVA-Med's does.")
     return LlavaConfig(

@@ -6,7 +6,6 @@ that transformers does for Llava itself, without which the language model would 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -31,7 +30,8 @@ from transformers.models.llava.modeling_llava import LlavaPreTrainedModel
 
 from radvlm_cli.adapters.computing import described
 from radvlm_cli.adapters.generation import pad_left
-from radvlm_cli.adapters.loading import load_strictly, read_config_file
+from radvlm_cli.adapters.json_files import read_config_file, read_object
+from radvlm_cli.adapters.loading import load_strictly
 from radvlm_cli.adapters.one_question import OneQuestionAdapter, only_turn
 from radvlm_cli.adapters.pictures import described_reading
 from radvlm_cli.adapters.protocol import Loading, Request
@@ -43,6 +43,8 @@ _KEYS = {
     r"^vision_tower\.": "model.vision_tower.",
     r"^multi_modal_projector\.": "model.multi_modal_projector.",
 }
+_NEEDED = ("text_config", "vision_config", "projector_n_layers", "image_token_index")
+"""Of config.json."""
 _IMAGE = "<image>"
 _REPORT = "Given the current frontal image only"
 _GROUNDING = "Given the current frontal image"
@@ -105,10 +107,7 @@ class Maira2ForConditionalGeneration(LlavaForConditionalGeneration):  # type: ig
 
 def read_config(folder: Path) -> Any:
     """The configuration of a checkpoint. DataError: it is no MAIRA-2, or takes other features than this code does."""
-    raw = read_config_file(folder, "MAIRA-2")
-    lacking = [name for name in ("text_config", "vision_config", "projector_n_layers") if name not in raw]
-    if lacking:
-        raise DataError(f"{folder} holds no MAIRA-2: its config.json lacks {', '.join(lacking)}.")
+    raw = read_config_file(folder, "MAIRA-2", _NEEDED)
     taken = (raw.get("vision_feature_layer", -1), raw.get("vision_feature_select_strategy", "default"))
     if taken != (-1, "default"):
         raise DataError(f"{folder}: features {taken} are not those of MAIRA-2, (-1, 'default').")
@@ -130,16 +129,6 @@ def read_config(folder: Path) -> Any:
     return config
 
 
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        raw = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path} cannot be read: {error}") from error
-    if not isinstance(raw, dict):
-        raise DataError(f"{path} holds no JSON object.")
-    return raw
-
-
 def _without_type(raw: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in raw.items() if name not in ("model_type", "_name_or_path", "architectures")}
 
@@ -156,7 +145,7 @@ class Preprocessing(NamedTuple):
     def read(cls, folder: Path, side: int) -> Preprocessing:
         """From preprocessor_config.json. DataError: it is not there, or its size is not the tower's `side`."""
         path = folder / "preprocessor_config.json"
-        raw = _read_json(path)
+        raw = read_object(path)
         try:
             sizes = {raw["size"]["shortest_edge"], raw["crop_size"]["height"], raw["crop_size"]["width"]}
             made = cls(side, float(raw["image_mean"][0]), float(raw["image_std"][0]))
@@ -191,7 +180,7 @@ def _tokenizer(folder: Path) -> Any:
     beside = folder / "chat_template.json"
     if not tokenizer.chat_template and beside.is_file():
         # Where processors have theirs; to the tokenizer it is no file of its own.
-        tokenizer.chat_template = _read_json(beside).get("chat_template")
+        tokenizer.chat_template = read_object(beside).get("chat_template")
     if not tokenizer.chat_template:
         raise DataError(f"{folder} has no chat template.", "Get chat_template.json, or the whole checkpoint again.")
     return tokenizer

@@ -6,13 +6,13 @@ Special tokens are put in by their ids and never read out of text, so that a rep
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from sentencepiece import SentencePieceProcessor, sentencepiece_model_pb2
 
+from radvlm_cli.adapters.json_files import read_object
 from radvlm_cli.errors import DataError
 
 _FILE = "tokenizer.model"
@@ -71,8 +71,4 @@ def _is_legacy(folder: Path) -> bool:
     path = folder / "tokenizer_config.json"
     if not path.is_file():
         return True
-    try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise DataError(f"{path} is no JSON: {error}", "Get the file again.") from error
-    return config.get("legacy") is not False
+    return read_object(path).get("legacy") is not False

@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from radvlm_cli.adapters.biovil import BiovilTower, build_tower, read_tensors
-from radvlm_cli.adapters.loading import load_state_strictly, load_strictly, raise_misfits, read_config_file
+from radvlm_cli.adapters.json_files import read_config_file
+from radvlm_cli.adapters.loading import load_state_strictly, load_strictly, misfits, raise_misfits
 from radvlm_cli.adapters.protocol import Loading
 from radvlm_cli.errors import DataError
 
@@ -79,14 +80,7 @@ def merge_adapter(language: Any, folder: Path) -> Any:
         adapted = PeftModel(language, config)
     state = _read_adapter(folder)
     own = get_peft_model_state_dict(adapted, save_embedding_layers=False)
-    raise_misfits(
-        folder,
-        {
-            "missing_keys": [name for name in own if name not in state],
-            "unexpected_keys": [name for name in state if name not in own],
-            "mismatched_keys": [name for name in own if name in state and own[name].shape != state[name].shape],
-        },
-    )
+    raise_misfits(folder, misfits(own, state))
     set_peft_model_state_dict(adapted, state)
     return adapted.merge_and_unload()
 
@@ -107,13 +101,9 @@ def _under(state: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
 
 
 def _read_config(folder: Path) -> LlamaConfig:
-    path = folder / "config.json"
-    given = read_config_file(folder, "LLaVA-1.5")
-    lacking = [name for name in _CONFIG if name not in given]
-    if lacking:
-        raise DataError(f"{path} does not say {', '.join(lacking)}.")
+    given = read_config_file(folder, "LLaVA-1.5", _CONFIG)
     if given.get("rope_scaling") is not None:
-        raise DataError(f"{path}: rope_scaling is set, and in LLaVA-1.5 it is not.")
+        raise DataError(f"{folder / 'config.json'}: rope_scaling is set, and in LLaVA-1.5 it is not.")
     return LlamaConfig(
         **{name: given[name] for name in _CONFIG},
         rope_parameters={"rope_type": "default", "rope_theta": given.get("rope_theta", 10000.0)},

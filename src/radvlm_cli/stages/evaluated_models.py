@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 
 from radvlm_cli.adapters import CARDS, KINDS, card
 from radvlm_cli.adapters.answers import extract
-from radvlm_cli.adapters.loading import find_weights, how_to_get, identify_weights, locate
 from radvlm_cli.adapters.protocol import GROUNDING, Card, Task
+from radvlm_cli.adapters.weights import find_weights, how_to_get, identify_weights, locate
 from radvlm_cli.errors import ConfigError
 from radvlm_cli.store.engine import Store
 from radvlm_cli.store.evaluations import evaluation_row

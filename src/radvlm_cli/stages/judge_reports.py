@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from radvlm_cli.adapters import card, most_tokens
-from radvlm_cli.adapters.loading import find_weights
+from radvlm_cli.adapters.weights import find_weights
 from radvlm_cli.errors import ConfigError
 from radvlm_cli.hashing import content_hash
 from radvlm_cli.metrics.green import green_prompt
