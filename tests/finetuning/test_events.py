@@ -21,7 +21,7 @@ def test_the_store_takes_in_what_ranks_write(run: Run, tmp_path: Path) -> None:
         spool.append("step", step=1, rank=rank, learning_rates={"vision": 2e-6}, mfu=None)
         spool.append("stopping", reason="Größe „Ä“\nzwei Zeilen", step=1)
         spool.close()
-    assert take_in(run.store, run.id, tmp_path) == (4, 0)
+    assert take_in(run.store, run.id, tmp_path) == (4, 0, 0)
     events = _events(run)
     assert events[0] == ("step", {"step": 1, "rank": 0, "learning_rates": {"vision": 2e-6}, "mfu": None})
     assert events[1] == ("stopping", {"reason": "Größe „Ä“\nzwei Zeilen", "step": 1})
@@ -33,7 +33,7 @@ def test_a_line_torn_by_a_kill_does_not_swallow_the_next(run: Run, tmp_path: Pat
     spool = SpoolWriter(tmp_path, 0)
     spool.append("started", resumed_from=None)
     spool.close()
-    assert take_in(run.store, run.id, tmp_path) == (2, 1)
+    assert take_in(run.store, run.id, tmp_path) == (2, 1, 0)
     assert [kind for kind, _body in _events(run)] == ["step", "started"]
 
 
@@ -67,7 +67,7 @@ def test_a_disk_that_is_full_for_a_while_loses_no_event(
     spool.append("step", step=3)
     monkeypatch.undo()
     spool.close()
-    assert take_in(run.store, run.id, tmp_path) == (4, 0)
+    assert take_in(run.store, run.id, tmp_path) == (4, 0, 0)
     assert [body["step"] for _kind, body in _events(run)] == [0, 1, 2, 3]
 
 
