@@ -44,26 +44,27 @@ class Reader(NamedTuple):
 
 def reader(card: Card, task: Task, options: Sequence[str]) -> Reader:
     """How `card`'s answers to `task` are read; `options`: the findings to choose among."""
-    name, read = _text_reader(card)
-    if task == "classification":
+    if task == "report":
+        name, read = "text/1", _text(card)
+    elif task == "classification":
         name, read = f"labels/{label_answers.VERSION}", _labels(card)
     elif task == "conversation":
         name, read = "conversation/1", _conversation
-    elif task != "report":
+    else:
         codec = boxes.codec(card.codec or "radvlm")
         found = _labelled(card, codec, options) if task == "detection" else _boxes(card, codec)
         name, read = f"boxes:{codec.name}/{codec.version}", found
     return Reader(f"{name} {card.extractor}/{answers.VERSION}", read)
 
 
-def _text_reader(card: Card) -> tuple[str, Callable[[Answered], Read]]:
+def _text(card: Card) -> Callable[[Answered], Read]:
     def read(sample: Answered) -> Read:
         text, failed = _said(card, sample, "")
         if failed is None and refuses(text) and not findings(text):
             failed = Read("refused", None, "")
         return failed or Read(_as_said(sample), text, text)
 
-    return "text/1", read
+    return read
 
 
 def _labels(card: Card) -> Callable[[Answered], Read]:
