@@ -10,7 +10,7 @@ import pytest
 
 from radvlm_cli.adapters import CARDS
 from radvlm_cli.adapters.boxes import CODECS
-from radvlm_cli.adapters.endpoint import Manner
+from radvlm_cli.adapters.endpoint_manner import Manner
 from radvlm_cli.adapters.profile import profiles
 from radvlm_cli.adapters.protocol import Task
 

@@ -13,7 +13,8 @@ from torch import Tensor
 from transformers import AutoTokenizer, BertConfig, BertModel
 
 from radvlm_cli.errors import DataError
-from radvlm_cli.metrics.chexbert import FIVE, LABELS, CheXbert
+from radvlm_cli.metrics.chexbert import CheXbert
+from radvlm_cli.metrics.chexbert_labels import FIVE, LABELS
 from radvlm_cli.metrics.chexbert_model import CheXbertReader
 from tests.metrics.texts import pairs
 from tests.metrics.tiny_bert import POSITIONS, save_bert_config, save_bert_tokenizer

@@ -11,8 +11,9 @@ import pytest
 
 from radvlm_cli.adapters.protocol import Reply, Request
 from radvlm_cli.errors import ConfigError, DataError
-from radvlm_cli.stages.answering import AT_ONCE, Stopped, Watched, Worker, environment_of, status_of
+from radvlm_cli.stages.answering import AT_ONCE, Stopped, Watched, Worker, status_of
 from radvlm_cli.stages.answering_job import STOP_FILE, Ask, Job, check_adapter, read_asks, read_job, write_job
+from radvlm_cli.stages.answering_workers import environment_of
 from radvlm_cli.store.spool_writer import SUFFIX, SpoolWriter
 
 

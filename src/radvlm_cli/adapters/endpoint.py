@@ -5,24 +5,11 @@ llama.cpp and their like). How it is asked: endpoint_model.py.
 from __future__ import annotations
 
 from functools import partial
-from typing import NamedTuple
 
+from radvlm_cli.adapters.endpoint_manner import Manner
 from radvlm_cli.adapters.profile import Profile, choose_profile, split_name
 from radvlm_cli.adapters.protocol import Adapter, Card, Loading
 from radvlm_cli.errors import ConfigError
-
-
-class Manner(NamedTuple):
-    """How a server is asked; what `Loading.options` may hold."""
-
-    concurrency: int = 16
-    """Requests at a time."""
-    tries: int = 6
-    """Of each request, before it counts as failed."""
-    wait_s: float = 0.5
-    """After the first failure; doubled with each further one."""
-    timeout_s: float = 600.0
-    seed: int = 0
 
 
 def card_of(rest: str | None) -> Card:

@@ -21,7 +21,7 @@ from typing import Any
 import openai
 from PIL import Image
 
-from radvlm_cli.adapters.endpoint import Manner
+from radvlm_cli.adapters.endpoint_manner import Manner
 from radvlm_cli.adapters.pictures import PictureError, described_reading, open_picture, picture_size
 from radvlm_cli.adapters.profile import Profile
 from radvlm_cli.adapters.protocol import Reply, Request

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from radvlm_cli.errors import DataError
+from radvlm_cli.metrics.chexbert_labels import FIVE, LABELS, POSITIVE, UNCERTAIN
 from radvlm_cli.metrics.family import Need, Table
 from radvlm_cli.metrics.local_models import TOKENIZER, Device, find_files, packages_missing
 from radvlm_cli.metrics.ratios import ratio
@@ -18,26 +19,6 @@ if TYPE_CHECKING:
 
 HUB_ID, CHECKPOINT = "StanfordAIMI/RRG_scorers", "chexbert.pth"
 TOKENIZER_ID = "bert-base-uncased"
-LABELS = (
-    "Enlarged Cardiomediastinum",
-    "Cardiomegaly",
-    "Lung Opacity",
-    "Lung Lesion",
-    "Edema",
-    "Consolidation",
-    "Pneumonia",
-    "Atelectasis",
-    "Pneumothorax",
-    "Pleural Effusion",
-    "Pleural Other",
-    "Fracture",
-    "Support Devices",
-    "No Finding",
-)
-"""In the order of CheXbert's heads."""
-FIVE = ("Cardiomegaly", "Edema", "Consolidation", "Atelectasis", "Pleural Effusion")
-BLANK, POSITIVE, NEGATIVE, UNCERTAIN = range(4)
-"""Classes of a head; that of No Finding has the first two."""
 _COUNTED = (POSITIVE, UNCERTAIN)
 _COUNTS = ("tp", "fp", "fn")
 

@@ -14,7 +14,7 @@ from torch import nn
 from transformers import AutoTokenizer, BertConfig, BertModel
 
 from radvlm_cli.errors import DataError
-from radvlm_cli.metrics.chexbert import LABELS, POSITIVE, UNCERTAIN
+from radvlm_cli.metrics.chexbert_labels import LABELS, POSITIVE, UNCERTAIN
 from radvlm_cli.metrics.local_models import Device, batches_by_length, well_formed
 
 MOST_TOKENS = 512

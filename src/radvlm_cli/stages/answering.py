@@ -16,7 +16,7 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import groupby
 from pathlib import Path
@@ -24,11 +24,12 @@ from typing import Any
 
 from radvlm_cli.adapters import card
 from radvlm_cli.adapters.batching import Batch, Budget, answer_all, is_out_of_memory
-from radvlm_cli.adapters.loading import OFFLINE, load_model, loading_of
+from radvlm_cli.adapters.loading import load_model, loading_of
 from radvlm_cli.adapters.protocol import Adapter, Reply, Request
-from radvlm_cli.errors import ConfigError, RadvlmError
+from radvlm_cli.errors import RadvlmError
 from radvlm_cli.records import Turn
 from radvlm_cli.stages.answering_job import STOP_FILE, Ask, Job, check_adapter, read_asks, read_job
+from radvlm_cli.stages.answering_workers import start_workers
 from radvlm_cli.store.spool_writer import SpoolWriter, now
 
 BEAT_S = 30.0
@@ -249,23 +250,8 @@ def _machine() -> dict[str, Any]:
     return {"host": socket.gethostname(), "gpu": gpu, "pid": os.getpid()}
 
 
-def environment_of(local: int, *, gpus: int, per_node: int) -> Mapping[str, str]:
-    """Variables of worker number `local` of a node: its own GPU, or its share of the cores; and no network."""
-    if gpus:
-        visible = [each for each in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if each]
-        if visible and len(visible) <= local:
-            raise ConfigError(
-                f"{gpus} GPUs are asked for; CUDA_VISIBLE_DEVICES names {len(visible)}.", f"--gpus {len(visible)}"
-            )
-        return {**OFFLINE, "CUDA_VISIBLE_DEVICES": visible[local] if visible else str(local)}
-    threads = max(1, (os.cpu_count() or 1) // per_node)
-    return {**OFFLINE, "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", str(threads))}
-
-
 def run_node(manifest: Path, node: int) -> int:
     """Run all workers of a node and wait for them; returns the worst exit code."""
-    from radvlm_cli.stages.answering_workers import start_workers
-
     workers = start_workers(manifest, read_job(manifest), node)
     return max(abs(worker.process.wait()) for worker in workers)
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
-from radvlm_cli.stages.answering import environment_of
+from radvlm_cli.adapters.loading import OFFLINE
+from radvlm_cli.errors import ConfigError
 from radvlm_cli.stages.answering_job import Job
 from radvlm_cli.training.launch import Started
 
@@ -35,6 +38,19 @@ def start_workers(manifest: Path, job: Job, node: int) -> list[Started]:
         for local in range(job.per_node)
         if (rank := node * job.per_node + local) < job.workers
     ]
+
+
+def environment_of(local: int, *, gpus: int, per_node: int) -> Mapping[str, str]:
+    """Variables of worker number `local` of a node: its own GPU, or its share of the cores; and no network."""
+    if gpus:
+        visible = [each for each in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if each]
+        if visible and len(visible) <= local:
+            raise ConfigError(
+                f"{gpus} GPUs are asked for; CUDA_VISIBLE_DEVICES names {len(visible)}.", f"--gpus {len(visible)}"
+            )
+        return {**OFFLINE, "CUDA_VISIBLE_DEVICES": visible[local] if visible else str(local)}
+    threads = max(1, (os.cpu_count() or 1) // per_node)
+    return {**OFFLINE, "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", str(threads))}
 
 
 def in_hand(folder: Path) -> dict[str, list[str]]:

@@ -11,12 +11,11 @@ from collections import Counter
 from collections.abc import Iterator
 
 from radvlm_cli.llm import Answer, Prompt, Request
-from radvlm_cli.llm.batch import LINES_PER_FILE
+from radvlm_cli.llm.batch import BYTES_PER_FILE, LINES_PER_FILE, request_line
 from radvlm_cli.llm.chat import Dialect
 from radvlm_cli.llm.meter import BudgetError, Meter
 from radvlm_cli.llm.replies import Respell
 from radvlm_cli.stages.asking import Options, Statement, register
-from radvlm_cli.stages.batch_files import Sending
 from radvlm_cli.stages.generate import (
     Generated,
     Pending,
@@ -29,9 +28,9 @@ from radvlm_cli.stages.generate import (
 )
 from radvlm_cli.stages.open_batches import OpenBatches, Replies
 from radvlm_cli.stages.tasks import Item, Task, Unanswered, Written, converse_with, statements
-from radvlm_cli.store.batches import record_answers
+from radvlm_cli.store.batches import Line, record_answers
 from radvlm_cli.store.bulk import execute_grouped
-from radvlm_cli.store.calls import Asked, answered_keys, find_answer, spent
+from radvlm_cli.store.calls import Asked, answered_keys, find_answer, pack, spent
 from radvlm_cli.store.runs import Run
 
 _ROUNDS = 8
@@ -176,3 +175,46 @@ class BatchJob:
             self._prompts[prompt.hash] = register(self._run.store, self._run.id, prompt)
             self._answered |= answered_keys(self._run.store, [self._prompts[prompt.hash]])
         return self._prompts[prompt.hash]
+
+
+class Sending:
+    """Gathers requests into files within the provider's limits."""
+
+    def __init__(self, job: BatchJob, batches: OpenBatches) -> None:
+        self._job = job
+        self._batches = batches
+        self._sent: set[bytes] = set()
+        self._lines: list[Line] = []
+        self._bodies: list[bytes] = []
+        self._bytes = self._tokens = 0
+
+    def add(self, request: Request) -> None:
+        """Put a request into the next file; the same one only once."""
+        job, key = self._job, request.key
+        if key in self._sent or job.out_of_budget is not None:
+            return
+        tokens = job.meter.input_estimate(request)
+        try:
+            job.meter.reserve(request, tokens)
+        except BudgetError as error:
+            job.out_of_budget = error
+            return
+        body = request_line(key.hex(), job.dialect.body(request))
+        if len(self._lines) >= self._batches.lines_per_file or self._bytes + len(body) > BYTES_PER_FILE:
+            self._flush()
+        self._sent.add(key)
+        self._lines.append(Line(key, job.register(request.prompt), pack(request.asked)))
+        self._bodies.append(body)
+        self._bytes += len(body)
+        self._tokens += tokens
+
+    def finish(self) -> bool:
+        """Send the last file; whether anything was sent."""
+        self._flush()
+        self._job.meter.free(self._job.meter.reserved)
+        return bool(self._sent)
+
+    def _flush(self) -> None:
+        if self._lines:
+            self._batches.send(self._lines, self._bodies, self._tokens)
+        self._lines, self._bodies, self._bytes, self._tokens = [], [], 0, 0
