@@ -79,8 +79,15 @@ class FakeOpenAI:
         runner = self._loop.run_until_complete(self.start("127.0.0.1", 0))
         ready.set()
         self._loop.run_forever()
-        self._loop.run_until_complete(runner.cleanup())
+        self._loop.run_until_complete(self._stop(runner))
         self._loop.close()
+
+    @staticmethod
+    async def _stop(runner: web.AppRunner) -> None:
+        await runner.cleanup()
+        for left in (others := asyncio.all_tasks() - {asyncio.current_task()}):
+            left.cancel()  # requests that nobody waits for any more
+        await asyncio.gather(*others, return_exceptions=True)
 
     async def start(self, host: str, port: int) -> web.AppRunner:
         """Listen; `url` tells where."""
