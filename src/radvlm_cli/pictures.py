@@ -37,12 +37,12 @@ def check_format(path: Path) -> None:
         raise ConfigError(f"{path.name} is no name of a picture: it ends with none of {', '.join(FORMATS)}.")
 
 
-def save_boxes(picture: Path, marks: Sequence[Mark], target: Path, *, caption: str) -> None:
-    """Write the picture with its boxes and a line below. ConfigError or DataError where that cannot be."""
+def save(drawn: Image, target: Path) -> None:
+    """Write a picture in the format of the target's name. ConfigError or DataError where that cannot be."""
     check_format(target)
-    drawn = draw_boxes(picture, marks, caption=caption)
+    kind = FORMATS[target.suffix.lower()]
     with atomic_write(target, "wb") as stream:
-        drawn.save(stream, FORMATS[target.suffix.lower()], **({} if target.suffix == ".png" else {"quality": 92}))
+        drawn.save(stream, kind, **({"quality": 92} if kind == "JPEG" else {}))
 
 
 def draw_boxes(picture: Path, marks: Sequence[Mark], *, caption: str) -> Image:
