@@ -203,8 +203,6 @@ def test_lines_come_from_a_pipe_too(chat: Chat, chest: str, monkeypatch: pytest.
     assert "Save to which file?" in err
 
 
-# On a machine with other work a typed line is now and then not taken up; not yet understood.
-@pytest.mark.slow
 def test_in_a_terminal_a_dialogue_goes_on_to_its_end(tmp_path: Path, chest: str) -> None:
     model = scripted(tmp_path, chest_png=["First.", "Second.", "At [0.1, 0.1, 0.4, 0.4]."])
     with open_store(tmp_path / "radvlm.db"):
