@@ -36,7 +36,7 @@ class Page:
     def __init__(self, session: Session, uploads: Path) -> None:
         """`uploads`: an empty folder for files from the browser."""
         self.desk = Desk()
-        self._session, self._dialogue, self._uploads = session, Dialogue(session), uploads
+        self._session, self._dialogue, self.uploads = session, Dialogue(session), uploads
         self._view = view_of(session)
         self._received = 0
         self._lock = threading.Lock()
@@ -108,7 +108,7 @@ class Page:
             self._received += 1
             number = self._received
         suffix = Path(name).suffix.lower()
-        file = self._uploads / f"{number}{suffix if suffix in _SUFFIXES else ''}"
+        file = self.uploads / f"{number}{suffix if suffix in _SUFFIXES else ''}"
         left = body.length
         try:
             with file.open("wb") as stream:
@@ -130,7 +130,7 @@ class Page:
         except DataError:
             file.unlink()
             raise
-        if before is not None and before.path.parent == self._uploads:
+        if before is not None and before.path.parent == self.uploads:
             before.path.unlink()
         return Outcome()
 
