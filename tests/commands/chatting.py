@@ -66,11 +66,14 @@ class Terminal:
         all the same (readline's select is not told). A person presses again; a script on a busy machine hangs now and
         then.
         """
+        self._wait_for_a_key()
+        self._process.send_signal(signal.SIGINT)
+
+    def _wait_for_a_key(self) -> None:
         end = time.monotonic() + _PATIENCE_S
         while not self._sleeps():
             assert time.monotonic() < end, "it never waits for a key"
             time.sleep(0.005)
-        self._process.send_signal(signal.SIGINT)
 
     def _sleeps(self) -> bool:
         """Whether the program waits for something: the state behind its name in Linux's table of processes."""
@@ -81,7 +84,16 @@ class Terminal:
             return True
         return state == "S"
 
+    def hang_up(self) -> None:
+        """As when the window is closed."""
+        self._wait_for_a_key()
+        self._process.send_signal(signal.SIGHUP)
+
+    def ended(self) -> int:
+        """The exit code."""
+        return self._process.wait(_PATIENCE_S)
+
     def end(self, line: str = "/quit") -> int:
         """Type the last line; the exit code."""
         os.write(self._terminal, f"{line}\n".encode())
-        return self._process.wait(_PATIENCE_S)
+        return self.ended()

@@ -323,8 +323,12 @@ def test_the_terminal_wants_an_image(capsys: pytest.CaptureFixture[str]) -> None
     assert "Which image?" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("delay", [0.0, 60.0])
-def test_ctrl_c_ends_it_cleanly_also_within_an_answer(tmp_path: Path, chest: Path, delay: float) -> None:
+@pytest.mark.parametrize(("delay", "end"), [(0.0, signal.SIGTERM), (60.0, signal.SIGINT)])
+def test_it_ends_cleanly_also_within_an_answer(
+    tmp_path: Path, chest: Path, delay: float, end: signal.Signals, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "temporary").mkdir()
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "temporary"))
     with open_store(tmp_path / "radvlm.db"):
         pass
     (tmp_path / "script.json").write_text(json.dumps({"delay": delay}))
@@ -340,12 +344,14 @@ def test_ctrl_c_ends_it_cleanly_also_within_an_answer(tmp_path: Path, chest: Pat
             time.sleep(0.2)
         else:
             browser.outcome(job)
-        process.send_signal(signal.SIGINT)
+        assert list((tmp_path / "temporary").iterdir())
+        process.send_signal(end)
         out, err = process.communicate(timeout=60)
     assert (process.returncode, out) == (0, "")
     assert "Research use only, not for clinical use." in err
     assert ("nothing is kept of the question in hand" in err) == bool(delay)
     assert "Traceback" not in err
+    assert list((tmp_path / "temporary").iterdir()) == []
     with closing(sqlite3.connect(tmp_path / "radvlm.db")) as connection:
         kept = connection.execute("SELECT prompt FROM chat_turn").fetchall()
         assert kept == ([] if delay else [("Hello?",)])

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import signal
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from radvlm_cli.commands import eval_options as given_as
 from radvlm_cli.commands import options
-from radvlm_cli.commands.chat_talk import Talk
+from radvlm_cli.commands.chat_talk import Ended, Talk
 from radvlm_cli.commands.output import print_json, say
 from radvlm_cli.config import configured_settings, zero_retention_confirmed
 from radvlm_cli.errors import ConfigError, Interrupted
@@ -93,15 +96,18 @@ def chat(
     asked = Asked(**{name: given[name] for name in names})
     asked = asked._replace(zero_retention=zero_retention_confirmed(zero_retention) or None)
     try:
-        with open_session(
-            image,
-            asked,
-            device=device.value,
-            store=_store(given),
-            log=not no_log,
-            allow_network=allow_network_store,
-            say=say,
-        ) as session:
+        with (
+            _ended_in_order(),
+            open_session(
+                image,
+                asked,
+                device=device.value,
+                store=_store(given),
+                log=not no_log,
+                allow_network=allow_network_store,
+                say=say,
+            ) as session,
+        ):
             _talk(session, given)
     except KeyboardInterrupt as error:
         raise Interrupted("Stopped.") from error
@@ -130,6 +136,23 @@ def _check_target(target: Path, image: Path) -> None:
     check_format(target)
     if target.absolute() == image.absolute():
         raise ConfigError("The boxes would be drawn over the image itself.", "--save-boxes another file")
+
+
+@contextmanager
+def _ended_in_order() -> Iterator[None]:
+    """SIGTERM and a closed terminal remove the copies of images, too, and the store knows of the end."""
+
+    def on_signal(_number: int, _frame: FrameType | None) -> None:
+        raise Ended
+
+    wanted = [number for number in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(number) is signal.SIG_DFL]
+    for number in wanted:
+        signal.signal(number, on_signal)
+    try:
+        yield
+    finally:
+        for number in wanted:
+            signal.signal(number, signal.SIG_DFL)
 
 
 def _talk(session: Session, given: Mapping[str, Any]) -> None:

@@ -139,7 +139,10 @@ def words_on(said: Exchange) -> tuple[str, ...]:
 
 
 def _short(text: str) -> str:
-    return text if len(text) <= _MOST_WORDS else f"{text[: _MOST_WORDS - 3]}..."
+    if len(text) <= _MOST_WORDS:
+        return text
+    whole, _blank, _cut = text[: _MOST_WORDS - 3].rpartition(" ")
+    return f"{whole or text[: _MOST_WORDS - 3]}..."
 
 
 def picture_with_boxes(picture: Path, said: Exchange, title: str) -> Image:

@@ -17,6 +17,10 @@ if TYPE_CHECKING:
 _PROMPT = "> "
 
 
+class Ended(KeyboardInterrupt):
+    """The terminal was closed, or somebody ends the program: unlike Ctrl-C this ends a dialogue."""
+
+
 class Talk:
     """Does what is typed, and prints answers to stdout and all else to stderr."""
 
@@ -54,6 +58,8 @@ class Talk:
                 self.obey(line)
             except EOFError:
                 break
+            except Ended:
+                raise
             except KeyboardInterrupt:
                 say(
                     "\n/quit ends, and so does Ctrl-D."

@@ -66,8 +66,8 @@ async function done(address, options, words) {
       $("show").checked = true;
     }
     render();
-    tell([...result.lines, ...result.notes], result.error, result.hint);
     well = result.error === null;
+    tell([...result.lines, ...result.notes], result.error, result.hint);
   } catch (error) {
     if (!(error instanceof Unanswered)) throw error;
     tell([], error.message);
@@ -172,6 +172,7 @@ function boxButton(said) {
     shown = said.position;
     $("show").checked = true;
     renderBoxes();
+    reveal();
   });
   return button;
 }
@@ -207,6 +208,11 @@ function tag({ box: [left, top, right], words }) {
   return element;
 }
 
+// On a narrow screen the picture stands above the dialogue, and may be out of sight.
+function reveal() {
+  if ($("film").getBoundingClientRect().bottom < 120) $("film").scrollIntoView({ block: "start" });
+}
+
 function point(position, index, on) {
   if (position !== shown) return;
   $("overlay").querySelectorAll(".edge")[index]?.classList.toggle("pointed", on);
@@ -221,9 +227,11 @@ async function typed(before) {
     return;
   }
   // A question that starts with / is a command, as in the terminal.
+  const had = shown;
   if (await say(before && !line.startsWith("/") ? `${before} ${line}` : line)) $("line").value = "";
   $("line").focus();
   $("form").scrollIntoView({ block: "nearest" });
+  if (shown !== had) reveal();
 }
 
 $("form").addEventListener("submit", (event) => {
