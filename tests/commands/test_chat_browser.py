@@ -171,10 +171,11 @@ def test_it_goes_on_where_it_was_after_a_reload(browser: Browser, url: str) -> N
 
 
 @pytest.mark.parametrize("width", [360, 768, 1280])
-def test_no_sideways_scroll(browser: Browser, url: str, width: int) -> None:
+def test_no_sideways_scroll_and_no_squeezed_picture(browser: Browser, url: str, width: int) -> None:
     type_line(browser, "/locate heart")
     open_page(browser, url, width, 740)
     assert browser.value("document.documentElement.scrollWidth") == width
+    assert browser.value("picture.clientWidth / picture.clientHeight") == pytest.approx(2, abs=0.02)
     wide = (
         "[...document.querySelectorAll('body *')].filter((e) => e.checkVisibility() && "
         f"e.getBoundingClientRect().right > {width} + 4).map((e) => e.tagName + '.' + e.id).slice(0, 5)"

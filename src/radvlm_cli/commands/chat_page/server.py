@@ -16,7 +16,8 @@ import sys
 from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any, BinaryIO, NamedTuple
+from io import BufferedIOBase
+from typing import Any, NamedTuple
 from urllib.parse import parse_qs, unquote, urlsplit
 
 ADDRESS = "127.0.0.1"
@@ -62,7 +63,7 @@ class Refused(Exception):
 class Body(NamedTuple):
     """What a request sends: its length is known and small enough."""
 
-    stream: BinaryIO
+    stream: BufferedIOBase
     length: int
     kind: str
 

@@ -53,8 +53,8 @@ class Page:
             return json_answer({**page_values(self._session, view), "most_upload": MOST_UPLOAD})
         if first == "job" and rest.isdecimal():
             return self._waited(self.desk.find(int(rest)))
-        if first == "picture" and rest == str(view.number) and view.picture is not None:
-            return _from_file(lambda: Answer(*shown_picture(view.picture)))
+        if first == "picture" and rest == str(view.number) and (picture := view.picture) is not None:
+            return _from_file(lambda: Answer(*shown_picture(picture)))
         if first == "boxes" and (said := _exchange_at(view, rest.removesuffix(".png"))) is not None:
             return _from_file(lambda: self._drawn(view, said))
         if asked.path == "dialogue.txt" and view.picture is not None:
