@@ -77,7 +77,7 @@ def open_page(browser: Browser, address: str, width: int = 1280, height: int = 9
     browser.size(width, height, phone=width < 500)
     browser.call("Page.navigate", url=address)
     browser.wait_for("Page.loadEventFired")
-    wait(browser, "document.documentElement.dataset.ready === 'yes'")
+    wait(browser, "document.documentElement.dataset.ready === 'yes' && (film.hidden || picture.naturalWidth > 0)")
 
 
 def wait(browser: Browser, condition: str) -> None:
