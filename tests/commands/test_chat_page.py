@@ -7,6 +7,7 @@ import io
 import json
 import re
 import signal
+import socket
 import sqlite3
 import subprocess
 import sys
@@ -123,6 +124,13 @@ def browser(tmp_path: Path, chest: Path) -> Iterator[Browser]:
         yield opened
 
 
+def connect_with(browser: Browser, request: bytes) -> bytes:
+    """What is answered to bytes that no HTTP library would send."""
+    with socket.create_connection(("127.0.0.1", browser.port), 20) as connection:
+        connection.sendall(request)
+        return connection.recv(4096)
+
+
 def png(mode: str = "L", size: tuple[int, int] = (60, 40)) -> bytes:
     stream = io.BytesIO()
     Image.new(mode, size, 90).save(stream, "PNG")
@@ -234,6 +242,7 @@ def test_who_does_not_know_the_address_gets_nothing(browser: Browser) -> None:
         assert (got.status, b"chest" in got.content) == (403, False), path
     assert browser.ask("POST", "/say", b'{"line": "Hello?"}', "application/json").status == 403
     assert browser.get("../../etc/passwd").status == 404
+    assert connect_with(browser, b"GET http://[/state HTTP/1.1\r\nHost: localhost\r\n\r\n").startswith(b"HTTP/1.1 400 ")
 
 
 @pytest.mark.parametrize(
@@ -278,6 +287,8 @@ def test_what_is_too_long_or_no_question_is_refused(browser: Browser, monkeypatc
     assert browser.ask("POST", "image", b"x" * 201, "application/octet-stream").status == 413
     assert browser.ask("POST", "say", None, json_type, Content_Length="-1").status == 411
     assert browser.ask("POST", "say", b"", json_type, Content_Length="many").status == 411
+    assert browser.ask("POST", "say", b"", json_type, Content_Length="9" * 5000).status == 411
+    assert browser.get("job/" + "9" * 5000).status == 404
     for content in (b"{", b"[]", b'{"line": 1}', b"null", b"\xff"):
         assert browser.ask("POST", "say", content, json_type).status == 400, content
     assert browser.say("\ud800?")["state"]["exchanges"][0]["prompt"] == "??"

@@ -25,6 +25,8 @@ MOST_JSON = 64 * 1024
 """Bytes of a question."""
 MOST_UPLOAD = 256 * 1024 * 1024
 """Bytes of an image file."""
+_MOST_DIGITS = 15
+"""Of a number in a request: int() refuses very long ones in its own way."""
 _OWN_NAMES = (ADDRESS, "localhost")
 """Any port goes: it may be forwarded from another machine by ssh -L."""
 POLICY = (
@@ -78,6 +80,11 @@ class Asked(NamedTuple):
 
 
 Routes = Callable[[Asked], Answer]
+
+
+def is_number(text: str) -> bool:
+    """Whether it is a number, of no more digits than anybody needs."""
+    return text.isascii() and text.isdigit() and len(text) <= _MOST_DIGITS
 
 
 def json_answer(values: Mapping[str, Any], status: HTTPStatus = HTTPStatus.OK) -> Answer:
@@ -146,7 +153,10 @@ class _Handler(BaseHTTPRequestHandler):
         """The address without its secret, of a request that comes from the page, or from who has the address."""
         if _host_name(self.headers.get_all("Host") or []) not in _OWN_NAMES:
             raise Refused(HTTPStatus.FORBIDDEN, "This page answers to 127.0.0.1 and localhost alone.")
-        address = urlsplit(self.path)
+        try:
+            address = urlsplit(self.path)
+        except ValueError as error:
+            raise Refused(HTTPStatus.BAD_REQUEST, "That is no address.") from error
         secret, _slash, rest = address.path.lstrip("/").partition("/")
         if not hmac.compare_digest(unquote(secret).encode(), self.server.secret.encode()):
             raise Refused(HTTPStatus.FORBIDDEN, "Open the whole address that radvlm chat printed.")
@@ -157,7 +167,7 @@ class _Handler(BaseHTTPRequestHandler):
         if origin is not None and origin != f"http://{self.headers['Host']}":
             raise Refused(HTTPStatus.FORBIDDEN, "That comes from another page.")
         length = self.headers.get("Content-Length", "")
-        if not (length.isascii() and length.isdigit()):
+        if not is_number(length):
             raise Refused(HTTPStatus.LENGTH_REQUIRED, "The length is not told.")
         kind = self.headers.get_content_type()
         most = MOST_JSON if kind == "application/json" else MOST_UPLOAD

@@ -14,7 +14,16 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from radvlm_cli.commands.chat_dialogue import Dialogue, Outcome, transcript
 from radvlm_cli.commands.chat_page.desk import Desk, Job
-from radvlm_cli.commands.chat_page.server import MOST_UPLOAD, Answer, Asked, Body, PageServer, Refused, json_answer
+from radvlm_cli.commands.chat_page.server import (
+    MOST_UPLOAD,
+    Answer,
+    Asked,
+    Body,
+    PageServer,
+    Refused,
+    is_number,
+    json_answer,
+)
 from radvlm_cli.commands.chat_page.view import View, boxes_picture, page_values, shown_picture, view_of
 from radvlm_cli.errors import DataError, RadvlmError
 
@@ -51,7 +60,7 @@ class Page:
             return Answer(_KINDS[Path(name).suffix], files(__package__).joinpath(name).read_bytes())
         if asked.path == "state":
             return json_answer({**page_values(self._session, view), "most_upload": MOST_UPLOAD})
-        if first == "job" and rest.isdecimal():
+        if first == "job" and is_number(rest):
             return self._waited(self.desk.find(int(rest)))
         if first == "picture" and rest == str(view.number) and (picture := view.picture) is not None:
             return _from_file(lambda: Answer(*shown_picture(picture)))
@@ -136,7 +145,8 @@ class Page:
 
     def _drawn(self, view: View, said: Exchange) -> Answer:
         assert view.picture is not None
-        whole = self._session.at_full_size(view.picture)
+        with self._lock:  # two threads would write one file
+            whole = self._session.at_full_size(view.picture)
         return Answer("image/png", boxes_picture(whole, said, self._session.model.card.title), save_as="boxes.png")
 
 
