@@ -17,7 +17,7 @@ import pytest
 from PIL import Image
 from pydicom.data import get_testdata_file
 
-from tests.commands.test_chat_page import browsing, session_of
+from tests.commands.chat_pages import browsing, session_of
 from tests.reporting.browser import Browser, find_chromium
 from tests.reporting.browser import browsing as browser_of
 from tests.reporting.test_browser import CONTRAST, of
