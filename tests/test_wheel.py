@@ -36,6 +36,7 @@ def test_the_wheel_carries_migrations_recipes_and_wording(installed: Path) -> No
     assert (package / "migrations" / "versions" / "0001_initial.py").is_file()
     assert (package / "recipes" / "radvlm.yaml").is_file()
     assert (package / "instructions" / "wording" / "classification.txt").is_file()
+    assert (package / "commands" / "chat_page" / "page.js").is_file()
 
 
 def test_the_wheel_makes_and_opens_a_store(installed: Path, tmp_path: Path) -> None:

@@ -16,8 +16,9 @@ if TYPE_CHECKING:
     from PIL.ImageFont import FreeTypeFont, ImageFont
 
 FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG"}
-PREDICTED = (213, 94, 0)
-"""Orange of Okabe and Ito: told apart from grey, and from the teal of what is right, also by the colour-blind."""
+PREDICTED = (255, 160, 46)
+"""The orange of the HTML pages: stands out from every grey of a film, and from the teal of what is right, also for the
+colour-blind."""
 _HALO = (0, 0, 0)
 _PAPER, _INK = (20, 20, 20), (235, 235, 235)
 _LEAST_SIDE = 640
@@ -37,12 +38,12 @@ def check_format(path: Path) -> None:
         raise ConfigError(f"{path.name} is no name of a picture: it ends with none of {', '.join(FORMATS)}.")
 
 
-def save_boxes(picture: Path, marks: Sequence[Mark], target: Path, *, caption: str) -> None:
-    """Write the picture with its boxes and a line below. ConfigError or DataError where that cannot be."""
+def save(drawn: Image, target: Path) -> None:
+    """Write a picture in the format of the target's name. ConfigError or DataError where that cannot be."""
     check_format(target)
-    drawn = draw_boxes(picture, marks, caption=caption)
+    kind = FORMATS[target.suffix.lower()]
     with atomic_write(target, "wb") as stream:
-        drawn.save(stream, FORMATS[target.suffix.lower()], **({} if target.suffix == ".png" else {"quality": 92}))
+        drawn.save(stream, kind, **({"quality": 92} if kind == "JPEG" else {}))
 
 
 def draw_boxes(picture: Path, marks: Sequence[Mark], *, caption: str) -> Image:
@@ -76,7 +77,7 @@ def _corners(box: Box, size: tuple[int, int]) -> tuple[float, float, float, floa
 
 def _draw_box(draw: ImageDraw, mark: Mark, size: tuple[int, int], unit: float) -> None:
     left, top, right, bottom = _corners(mark.box, size)
-    line, halo = max(2, round(2 * unit)), max(1, round(unit))
+    line, halo = max(2, round(2.4 * unit)), max(1, round(unit))
     # A dark line on either side: the box shows on bone as well as on air.
     draw.rectangle((left - halo, top - halo, right + halo, bottom + halo), outline=_HALO, width=line + 2 * halo)
     draw.rectangle((left, top, right, bottom), outline=PREDICTED, width=line)

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import signal
 import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from radvlm_cli.commands import eval_options as given_as
 from radvlm_cli.commands import options
-from radvlm_cli.commands.chat_talk import Talk
+from radvlm_cli.commands.chat_talk import Ended, Talk
 from radvlm_cli.commands.output import print_json, say
 from radvlm_cli.config import configured_settings, zero_retention_confirmed
 from radvlm_cli.errors import ConfigError, Interrupted
@@ -41,15 +45,19 @@ Prompt = Annotated[
 SaveBoxes = Annotated[
     Path | None, typer.Option("--save-boxes", help="Picture (.png, .jpg) to draw the boxes of the last answer into.")
 ]
+Web = Annotated[
+    bool, typer.Option("--web", help="A page on this machine instead of the terminal; IMAGE may be left out.")
+]
 NoLog = Annotated[bool, typer.Option("--no-log", help="Keep nothing of what is said in the store.")]
 DeviceName = Annotated[Device, typer.Option("--device", help="Where the model computes.")]
 
 
 def chat(
-    image: Annotated[Path, typer.Argument(help="A .jpg, .png or .dcm file.", show_default=False)],
+    image: Annotated[Path | None, typer.Argument(help="A .jpg, .png or .dcm file.", show_default=False)] = None,
     model: Model = None,
     prompt: Prompt = None,
     save_boxes: SaveBoxes = None,
+    web: Web = False,
     no_log: NoLog = False,
     weights: given_as.Weights = None,
     device: DeviceName = Device.auto,
@@ -74,12 +82,11 @@ def chat(
       radvlm chat chest.dcm --model radvlm:models/radvlm-7b
 
       radvlm chat chest.jpg --model radvlm:12 -p "/locate left lung" --save-boxes boxes.png
+
+      radvlm chat --web --model radvlm:models/radvlm-7b
     """
     given = dict(locals())
-    if as_json and not prompt:
-        raise ConfigError("--json goes with a question.", 'radvlm chat IMAGE -p "What is seen?" --json')
-    if save_boxes is not None:
-        _check_target(save_boxes, image)
+    _check(given)
     say(_RESEARCH)
 
     from radvlm_cli.stages.chat import open_session
@@ -89,25 +96,38 @@ def chat(
     asked = Asked(**{name: given[name] for name in names})
     asked = asked._replace(zero_retention=zero_retention_confirmed(zero_retention) or None)
     try:
-        with open_session(
-            image,
-            asked,
-            device=device.value,
-            store=_store(given),
-            log=not no_log,
-            allow_network=allow_network_store,
-            say=say,
-        ) as session:
-            talk = Talk(session, save_boxes=save_boxes, quiet=as_json)
-            talk.introduce()
-            if prompt:
-                _once(talk, prompt, as_json=as_json)
-            else:
-                talk.over()
+        with (
+            _ended_in_order(),
+            open_session(
+                image,
+                asked,
+                device=device.value,
+                store=_store(given),
+                log=not no_log,
+                allow_network=allow_network_store,
+                say=say,
+            ) as session,
+        ):
+            _talk(session, given)
     except KeyboardInterrupt as error:
         raise Interrupted("Stopped.") from error
     if any(said.status == "error" for said in session.exchanges):
         raise typer.Exit(4)
+
+
+def _check(given: Mapping[str, Any]) -> None:
+    """ConfigError for options that do not go together."""
+    if given["web"]:
+        for name, words in (("prompt", "-p"), ("save_boxes", "--save-boxes"), ("as_json", "--json")):
+            if given[name]:
+                raise ConfigError(f"{words} does not go with --web: the page does that.", "radvlm chat --web IMAGE")
+        return
+    if given["image"] is None:
+        raise ConfigError("Which image?", "radvlm chat IMAGE, or radvlm chat --web")
+    if given["as_json"] and not given["prompt"]:
+        raise ConfigError("--json goes with a question.", 'radvlm chat IMAGE -p "What is seen?" --json')
+    if given["save_boxes"] is not None:
+        _check_target(given["save_boxes"], given["image"])
 
 
 def _check_target(target: Path, image: Path) -> None:
@@ -116,6 +136,37 @@ def _check_target(target: Path, image: Path) -> None:
     check_format(target)
     if target.absolute() == image.absolute():
         raise ConfigError("The boxes would be drawn over the image itself.", "--save-boxes another file")
+
+
+@contextmanager
+def _ended_in_order() -> Iterator[None]:
+    """SIGTERM and a closed terminal remove the copies of images, too, and the store knows of the end."""
+
+    def on_signal(_number: int, _frame: FrameType | None) -> None:
+        raise Ended
+
+    wanted = [number for number in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(number) is signal.SIG_DFL]
+    for number in wanted:
+        signal.signal(number, on_signal)
+    try:
+        yield
+    finally:
+        for number in wanted:
+            signal.signal(number, signal.SIG_DFL)
+
+
+def _talk(session: Session, given: Mapping[str, Any]) -> None:
+    if given["web"]:
+        from radvlm_cli.commands.chat_page.serving import serve
+
+        serve(session, say)
+        return
+    talk = Talk(session, save_boxes=given["save_boxes"], quiet=given["as_json"])
+    talk.introduce()
+    if given["prompt"]:
+        _once(talk, given["prompt"], as_json=given["as_json"])
+    else:
+        talk.over()
 
 
 def _store(given: dict[str, Any]) -> Path | None:

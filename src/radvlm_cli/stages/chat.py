@@ -26,7 +26,7 @@ from radvlm_cli.records import Box, Turn
 from radvlm_cli.sources.vindr import CLASSES
 from radvlm_cli.stages import evaluation_request
 from radvlm_cli.stages.answering import status_of
-from radvlm_cli.stages.chat_image import Picture, open_image
+from radvlm_cli.stages.chat_image import Picture, at_full_size, open_image
 from radvlm_cli.stages.evaluated_models import Model, find_model, require_packages, wanted_tasks, weights_words
 from radvlm_cli.stages.reading import reader
 from radvlm_cli.store.chats import ChatRow, keep_turn
@@ -74,20 +74,34 @@ class Session:
     """A model, a picture, and what was said so far."""
 
     def __init__(
-        self, conditions: Conditions, adapter: Adapter, folder: Path, picture: Picture, run: Run | None
+        self, conditions: Conditions, adapter: Adapter, folder: Path, picture: Picture | None, run: Run | None
     ) -> None:
-        self.model, self.picture = conditions.model, picture
+        self.model, self.looking_at = conditions.model, picture
         self.exchanges: list[Exchange] = []
         self.run = run
         self._conditions, self._adapter, self._folder = conditions, adapter, folder
         self._turns: list[Turn] = []
         self._dialogue = 0
 
-    def look_at(self, path: Path) -> Picture:
-        """Go on with another image; what was said of the last one is over. DataError where it is none."""
-        self.picture = open_image(path, self._folder)
+    @property
+    def picture(self) -> Picture:
+        """The image at hand. ConfigError where there is none yet."""
+        if self.looking_at is None:
+            raise ConfigError("There is no image yet.", "Open one first")
+        return self.looking_at
+
+    def look_at(self, path: Path, *, called: str | None = None) -> Picture:
+        """Go on with another image; what was said of the last one is over. DataError where it is none.
+
+        `called`: see open_image.
+        """
+        self.looking_at = picture = open_image(path, self._folder, called=called)
         self.reset()
-        return self.picture
+        return picture
+
+    def at_full_size(self, picture: Picture) -> Path:
+        """See `chat_image.at_full_size`."""
+        return at_full_size(picture, self._folder)
 
     def reset(self) -> None:
         """Begin a new dialogue about the same image."""
@@ -122,7 +136,7 @@ class Session:
         row = ChatRow(
             position=said.position,
             dialogue=said.dialogue,
-            image=str(picture.path),
+            image=picture.called,
             image_sha256=picture.sha256,
             preprocessing=picture.preprocessing,
             model=self.model.name,
@@ -149,7 +163,7 @@ class Session:
 
     def _exchange(self, task: Task, subject: str | None, prompt: str, before: Sequence[Turn]) -> Exchange:
         asked = Turn("human", prompt)
-        request = Request(self.picture.path.name, self.picture.shown, (*before, asked), task)
+        request = Request(self.picture.name, self.picture.shown, (*before, asked), task)
         most = self._conditions.most or most_tokens(self.model.card, task)
         begun = time.monotonic()
         try:
@@ -206,7 +220,7 @@ def _writable(text: str) -> str:
 
 @contextmanager
 def open_session(
-    image: Path,
+    image: Path | None,
     asked: evaluation_request.Asked,
     *,
     device: str,
@@ -215,13 +229,14 @@ def open_session(
     allow_network: bool,
     say: Callable[[str], None],
 ) -> Iterator[Session]:
-    """Look at the image, load the model, and begin a session; the image comes first, as it costs least.
+    """Look at the image, if there is one yet, load the model, and begin a session; the image comes first, as it costs
+    least.
 
     `store` must exist. Exchanges are kept there where `log` is on; without it the store only tells of training runs.
     """
     with ExitStack() as stack:
         folder = Path(stack.enter_context(TemporaryDirectory(prefix="radvlm-chat-")))
-        picture = open_image(image, folder)
+        picture = None if image is None else open_image(image, folder)
         opened = None
         if store is not None:
             opened = stack.enter_context(open_store(store, create=False, allow_network=allow_network))

@@ -28,6 +28,8 @@ class Picture(NamedTuple):
 
     path: Path
     """The user's file, absolute."""
+    called: str
+    """How the store names it: that path; the name alone of a file that was uploaded."""
     sha256: str
     shown: Path
     """The 8-bit picture that the model gets."""
@@ -37,10 +39,38 @@ class Picture(NamedTuple):
     notices: tuple[str, ...]
     """What the user should know of it."""
 
+    @property
+    def name(self) -> str:
+        """The name of the file, without its folder."""
+        return Path(self.called).name
 
-def open_image(path: Path, folder: Path) -> Picture:
-    """Look at a file; what has to be converted is written to `folder`. DataError where it is no image."""
+
+def open_image(path: Path, folder: Path, *, called: str | None = None) -> Picture:
+    """Look at a file; what has to be converted is written to `folder`. DataError where it is no image.
+
+    `called`: the name that an uploaded file has where it comes from.
+    """
     path = path.expanduser().absolute()
+    try:
+        return _open(path, folder, called or str(path))
+    except DataError as error:
+        if called is None:
+            raise
+        # Where an upload lies here tells its owner nothing.
+        raise DataError(error.message.replace(str(path), called), error.hint) from error
+
+
+def at_full_size(picture: Picture, folder: Path) -> Path:
+    """The 8-bit picture in the resolution of the original, to draw into; made in `folder` where it is not there."""
+    if picture.preprocessing == AS_IT_IS or max(picture.size) <= SIZE:
+        return picture.shown
+    whole = folder / f"{picture.sha256}-whole.jpg"
+    if not whole.exists() and (problem := convert(picture.path, whole, size=max(picture.size)).problem) is not None:
+        raise DataError(f"{picture.called} gives no picture: {problem}.")
+    return whole
+
+
+def _open(path: Path, folder: Path, called: str) -> Picture:
     if not path.exists():
         raise DataError(f"There is no image {path}.")
     if path.is_dir():
@@ -54,8 +84,9 @@ def open_image(path: Path, folder: Path) -> Picture:
         made = convert(path, shown, size=SIZE)
         if made.problem is not None or made.width is None or made.height is None:
             raise DataError(f"{path} gives no picture: {made.problem}.")
-        return Picture(path, digest, shown, (made.width, made.height), CONVERTED, tuple(notices(path) if dicom else ()))
-    return Picture(path, digest, path, _size(path), AS_IT_IS, ())
+        told = tuple(notices(path) if dicom else ())
+        return Picture(path, called, digest, shown, (made.width, made.height), CONVERTED, told)
+    return Picture(path, called, digest, path, _size(path), AS_IT_IS, ())
 
 
 def _more_than_8_bits(path: Path) -> bool:

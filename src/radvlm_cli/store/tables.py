@@ -654,7 +654,7 @@ class ChatTurn(SQLModel, table=True):
     run_id: int = Field(primary_key=True, foreign_key="run.id", description="The session.")
     position: int = Field(primary_key=True, description="Place in the session, from 0.")
     dialogue: int = _text("Which dialogue of the session, from 0; /reset and another image begin the next.")
-    image: str = _text("Absolute path of the image, as the user named it.")
+    image: str = _text("Absolute path of the image, as the user named it; of one uploaded to the page the name alone.")
     image_sha256: str = _text("Of that file.")
     preprocessing: str = _text("How the file became the 8-bit picture that the model got; `none`: it is one.")
     model: str = _text("Model, as the user named it.")
