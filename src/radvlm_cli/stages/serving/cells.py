@@ -1,0 +1,46 @@
+"""What cells of Datasette's tables lead to. Registered with Datasette once; it has no state."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from datasette import hookimpl
+from markupsafe import Markup, escape
+
+from radvlm_cli.stages.serving.read_only import NAME
+
+_PREDICTION = re.compile(r"\d{1,18}/\d{1,18}")
+_ADDRESS = re.compile(r"\s*https?://", re.IGNORECASE)
+
+
+@hookimpl  # type: ignore[untyped-decorator]
+def render_cell(row: Any, value: Any, column: str, table: str | None, database: str) -> Markup | None:
+    """A link to the page of a prediction, a picture or a run; None: as Datasette shows it.
+
+    What looks like an address stays text: models and reports write it, and a click would tell its host.
+    """
+    if database != NAME:
+        return None
+    if isinstance(value, str):
+        if column == "prediction" and _PREDICTION.fullmatch(value):
+            return _link(f"/prediction/{value}", value)
+        return escape(value) if _ADDRESS.match(value) else None
+    if not isinstance(value, int):
+        return None
+    has = set(row.keys())
+    if column == "position" and "evaluation_id" in has and table != "score":
+        return _link(f"/prediction/{row['evaluation_id']}/{value}", str(value))
+    if column == "position" and table == "test_sample":
+        return _link(f"/picture/sample/{row['test_set_id']}/{value}.jpg", str(value))
+    if column == "id" and table == "image":
+        return _link(f"/picture/image/{value}.jpg", str(value))
+    if column == "run" and table is None:
+        return _link(f"/{NAME}/run/{value}", str(value))
+    if column == "evaluation_id" and table is None:
+        return _link(f"/{NAME}/evaluation/{value}", str(value))
+    return None
+
+
+def _link(href: str, words: str) -> Markup:
+    return Markup('<a href="{}">{}</a>').format(href, words)
