@@ -57,15 +57,14 @@ def _evaluations(page: HomePage) -> Markup:
     title = element("h2", "Evaluations")
     if not page.evaluations:
         return element("section", title, element("p", "Nothing has been evaluated yet: radvlm eval", class_="none"))
-    head = element("tr", [element("th", name, scope="col") for name in ("model", "test set", "task", "answers", "see")])
+    head = element("tr", [element("th", name, scope="col") for name in ("model", "test set", "task", "answers")])
     rows = [
         element(
             "tr",
-            element("td", each.model),
+            element("td", each.model, element("span", [anchor(link) for link in each.links], class_="ways")),
             element("td", each.test_set),
             element("td", each.task),
             element("td", each.answers),
-            element("td", [anchor(link) for link in each.links], class_="ways"),
         )
         for each in page.evaluations
     ]

@@ -15,6 +15,9 @@ POLICY = (
 STYLE = "/-/radvlm/pages.css"
 DATASETTE_STYLE = "/-/radvlm/datasette.css"
 
+_LONG = 30
+"""Characters of a title from which on it is set smaller."""
+
 
 class Link(NamedTuple):
     """Words that lead somewhere in this server."""
@@ -45,8 +48,8 @@ def write_page(title: str, banner: Banner, trail: Sequence[Link], content: Marku
     body = element(
         "body",
         element("a", "To the content", href="#content", class_="skip"),
-        element("nav", element("ul", [_item(link) for link in trail]), aria_label="Where this is"),
-        element("header", element("h1", title), banner_markup(banner)),
+        element("nav", element("ul", [_item(link) for link in trail]), aria_label="Where this is") if trail else None,
+        element("header", element("h1", title, class_="long" if len(title) > _LONG else None), banner_markup(banner)),
         element("main", content, id="content", tabindex="-1"),
         element("footer", element("p", "Research use only: nothing here is fit for the care of a patient.")),
     )

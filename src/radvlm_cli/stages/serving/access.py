@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import NamedTuple
 
-from radvlm_cli.demo.world import is_world
+from radvlm_cli.demo.mark import is_world
 from radvlm_cli.reporting.served.shell import Banner
 from radvlm_cli.sources import SOURCES
 from radvlm_cli.store.snapshot import Snapshot

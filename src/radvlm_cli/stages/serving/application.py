@@ -150,6 +150,7 @@ def _metadata(queries: list[SavedQuery], described: dict[str, str]) -> dict[str,
         for each in queries
     }
     tables: dict[str, Any] = {name: {"description": what} for name, what in described.items()}
+    tables["alembic_version"] = {"hidden": True}
     for model in SQLModel.__subclasses__():
         fields = model.model_fields.items()
         columns = {name: field.description for name, field in fields if field.description}

@@ -125,7 +125,7 @@ def prediction_page(store: Snapshot, evaluation: int, position: int, folders: Fo
 
 
 def _neighbours(store: Snapshot, one: Evaluated, position: int) -> Iterator[Link]:
-    for words, sign, order in (("\u2190 before", "<", "DESC"), ("next \u2192", ">", "ASC")):
+    for words, sign, order in (("\u2190 previous", "<", "DESC"), ("next \u2192", ">", "ASC")):
         there = store.value(
             f"SELECT position FROM test_sample WHERE test_set_id = ? AND position {sign} ? "
             f"ORDER BY position {order} LIMIT 1",

@@ -27,6 +27,10 @@ def saved_queries() -> list[SavedQuery]:
     return [*_OF_STAGES, *_OF_ANSWERS, *_worst()]
 
 
+_SPENT = (
+    "count(*) AS calls, sum(llm_call.input_tokens) AS input_tokens, sum(llm_call.cached_tokens) AS cached_tokens, "
+    "sum(llm_call.output_tokens) AS output_tokens, round(sum(llm_call.cost), 4) AS dollars"
+)
 _OF_STAGES = (
     SavedQuery(
         "problems",
@@ -44,13 +48,21 @@ _OF_STAGES = (
     ),
     SavedQuery(
         "spending",
-        "Spending by run and model",
+        "Spending by prompt and model",
         "Calls to language models: how they ended, tokens, dollars where a price is known.",
-        "SELECT llm_call.run_id AS run, prompt.name AS prompt, prompt.model, llm_call.tier, count(*) AS calls, "
-        "sum(llm_call.status <> 'ok') AS not_ok, sum(llm_call.input_tokens) AS input_tokens, "
-        "sum(llm_call.cached_tokens) AS cached_tokens, sum(llm_call.output_tokens) AS output_tokens, "
-        "round(sum(llm_call.cost), 4) AS dollars FROM llm_call JOIN prompt ON prompt.id = llm_call.prompt_id "
-        "GROUP BY 1, 2, 3, 4 ORDER BY dollars DESC, calls DESC",
+        "SELECT prompt.name AS prompt, prompt.model, llm_call.provider, llm_call.tier, llm_call.status, "
+        f"{_SPENT} FROM llm_call INDEXED BY ix_llm_call_report JOIN prompt ON prompt.id = llm_call.prompt_id "
+        "GROUP BY llm_call.prompt_id, llm_call.status, llm_call.provider, llm_call.tier "
+        "ORDER BY dollars DESC, calls DESC",
+    ),
+    SavedQuery(
+        "spending_of_run",
+        "Spending of a run, by model",
+        "What one run of curate, converse or eval asked and paid. Empty: the newest that asked anything.",
+        "SELECT llm_call.run_id AS run, prompt.name AS prompt, prompt.model, llm_call.tier, llm_call.status, "
+        f"{_SPENT} FROM llm_call JOIN prompt ON prompt.id = llm_call.prompt_id "
+        "WHERE llm_call.run_id = coalesce(nullif(:run, ''), (SELECT max(run_id) FROM llm_call)) "
+        "GROUP BY prompt.name, prompt.model, llm_call.tier, llm_call.status ORDER BY dollars DESC, calls DESC",
     ),
     SavedQuery(
         "quarantine",
