@@ -24,6 +24,7 @@ _HEADERS = (
     (b"cross-origin-resource-policy", b"same-origin"),
     (b"cross-origin-opener-policy", b"same-origin"),
 )
+_OURS = frozenset(name for name, _value in _HEADERS)
 _FIXED = ("/-/static/", "/-/radvlm/")
 """Addresses of files of the programs, which browsers may keep; nothing else may stay on a disk."""
 
@@ -103,7 +104,8 @@ class Guard:
 
         async def sending(message: MutableMapping[str, Any]) -> None:
             if message["type"] == "http.response.start":
-                headers = [*message.get("headers", ()), *_HEADERS]
+                headers = [each for each in message.get("headers", ()) if each[0].lower() not in _OURS]
+                headers += _HEADERS
                 if not any(key.lower() == b"content-security-policy" for key, _value in headers):
                     headers.append((b"content-security-policy", self._rules.policy.encode()))
                 if not fixed:
