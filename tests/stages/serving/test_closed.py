@@ -19,8 +19,8 @@ from radvlm_cli.demo.mark import MARK
 from radvlm_cli.stages.serving import read_only
 from radvlm_cli.stages.serving.access import held
 from radvlm_cli.stages.serving.read_only import NAME, ReadOnlyStore
-from radvlm_cli.store.engine import Store
-from radvlm_cli.store.runs import Run
+from radvlm_cli.store.engine import Store, open_store
+from radvlm_cli.store.runs import open_run
 from radvlm_cli.store.snapshot import open_snapshot
 from tests.stages.evaluated import BOX, add_evaluation, add_test_set, phrases
 from tests.stages.serving.asking import Asking, asking
@@ -28,31 +28,55 @@ from tests.stages.serving.asking import Asking, asking
 TOKEN = "a-key-that-nobody-guesses"
 
 
-@pytest.fixture
-def path(store: Store, run: Run, tmp_path: Path) -> Path:
-    """A store with an evaluation, one image in the data folder, and files around it."""
-    test_set = add_test_set(store, run, "phrases", "phrase", phrases(4))
-    add_evaluation(store, run, test_set, "maira2", [[BOX]] * 4)
-    data = tmp_path / "data"
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store with an evaluation, and one image in the folder `data` beside it among other files; not to change."""
+    folder = tmp_path_factory.mktemp("kept")
+    data = folder / "data"
     data.mkdir()
-    for file in (data / "a.png", tmp_path / "outside.png"):
+    for file in (data / "a.png", folder / "outside.png"):
         Image.new("L", (40, 30), 9).save(file)
     (data / "notes.jpg").write_text("no image")
-    rows = ("a.png", "../outside.png", str(tmp_path / "outside.png"), "notes.jpg", "none.jpg", "", ".")
-    with store.write() as connection:
-        for place, file in enumerate(rows, 1):
-            connection.exec_driver_sql(
-                "INSERT INTO image (id, source, image_id, root, path, status, run_id) "
-                "VALUES (?, 'mimic', ?, 'data', ?, 'present', ?)",
-                (place, str(place), str(file), run.id),
-            )
-    return store.path
+    rows = ("a.png", "../outside.png", str(folder / "outside.png"), "notes.jpg", "none.jpg", "", ".")
+    with open_store(folder / "radvlm.db") as store, open_run(store, "test", {}) as run:
+        test_set = add_test_set(store, run, "phrases", "phrase", phrases(4))
+        add_evaluation(store, run, test_set, "maira2", [[BOX]] * 4)
+        with store.write() as connection:
+            for place, path in enumerate(rows, 1):
+                connection.exec_driver_sql(
+                    "INSERT INTO image (id, source, image_id, root, path, status, run_id) "
+                    "VALUES (?, 'mimic', ?, 'data', ?, 'present', ?)",
+                    (place, str(place), path, run.id),
+                )
+    return folder / "radvlm.db"
+
+
+@pytest.fixture(scope="module")
+def ask(kept: Path) -> Iterator[Asking]:
+    """Whoever is on this machine, without a key."""
+    with asking(kept, data=kept.parent / "data") as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+def closed(kept: Path) -> Iterator[Asking]:
+    """The same with a key."""
+    with asking(kept, token=TOKEN) as client:
+        yield client
 
 
 @pytest.fixture
-def ask(path: Path, tmp_path: Path) -> Iterator[Asking]:
-    with asking(path, data=tmp_path / "data") as client:
-        yield client
+def path(kept: Path, tmp_path: Path) -> Path:
+    """A copy that may be changed, with its folder of data."""
+    shutil.copytree(kept.parent, tmp_path / "copy")
+    return tmp_path / "copy" / "radvlm.db"
+
+
+@pytest.fixture
+def store(path: Path) -> Iterator[Store]:
+    """The copy, open for writing."""
+    with open_store(path) as opened:
+        yield opened
 
 
 def test_images_are_served_by_id_and_only_from_below_their_folder(ask: Asking) -> None:
@@ -94,10 +118,10 @@ def test_no_address_leads_to_a_file(ask: Asking, way: str) -> None:
         "SELECT 1; DROP TABLE run",
     ],
 )
-def test_sql_that_does_more_than_read_is_refused(ask: Asking, path: Path, sql: str) -> None:
-    before = path.read_bytes()
+def test_sql_that_does_more_than_read_is_refused(ask: Asking, kept: Path, sql: str) -> None:
+    before = kept.read_bytes()
     assert ask("/store.json", params={"sql": sql}).status_code == 400
-    assert path.read_bytes() == before
+    assert kept.read_bytes() == before
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE", "OPTIONS"])
@@ -107,8 +131,8 @@ def test_only_reading_methods_are_answered(ask: Asking, method: str, where: str)
     assert answer.status_code == 405
 
 
-def test_not_even_a_plugin_gets_a_connection_that_writes(path: Path) -> None:
-    database = ReadOnlyStore(Datasette(), path)
+def test_not_even_a_plugin_gets_a_connection_that_writes(kept: Path) -> None:
+    database = ReadOnlyStore(Datasette(), kept)
     with pytest.raises(Forbidden):
         database.connect(write=True)
     with pytest.raises(Forbidden):
@@ -117,20 +141,19 @@ def test_not_even_a_plugin_gets_a_connection_that_writes(path: Path) -> None:
         connection.execute("CREATE TEMP TABLE t (x)")
 
 
-def test_what_a_run_writes_meanwhile_is_seen_and_nobody_waits(ask: Asking, store: Store) -> None:
-    with store.write() as connection:
-        connection.exec_driver_sql("UPDATE evaluation SET model = 'renamed'")
-        assert "maira2" in ask("/prediction/1/0").text  # while the writer holds its lock
-    assert "renamed" in ask("/prediction/1/0").text
-    assert "renamed" in ask("/store/failures").text
+def test_what_a_run_writes_meanwhile_is_seen_and_nobody_waits(path: Path, store: Store) -> None:
+    with asking(path) as client:
+        with store.write() as connection:
+            connection.exec_driver_sql("UPDATE evaluation SET model = 'renamed'")
+            assert "maira2" in client("/prediction/1/0").text  # while the writer holds its lock
+        assert "renamed" in client("/prediction/1/0").text
+        assert "renamed" in client("/store/failures").text
 
 
-def test_a_store_in_a_folder_that_cannot_be_written_and_has_a_strange_name_is_read(path: Path, tmp_path: Path) -> None:
+def test_a_store_in_a_folder_that_cannot_be_written_and_has_a_strange_name_is_read(kept: Path, tmp_path: Path) -> None:
     folder = tmp_path / "50% of ? #1"
     folder.mkdir()
-    with closing(sqlite3.connect(path)) as connection:
-        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-    shutil.copy(path, folder / "my store.db")
+    shutil.copy(kept, folder / "my store.db")
     folder.chmod(0o500)
     try:
         with asking(folder / "my store.db") as client:
@@ -155,12 +178,6 @@ def test_counting_gives_up_early(path: Path, monkeypatch: pytest.MonkeyPatch) ->
 
 
 # Who is let in
-
-
-@pytest.fixture
-def closed(path: Path) -> Iterator[Asking]:
-    with asking(path, token=TOKEN) as client:
-        yield client
 
 
 @pytest.mark.parametrize("where", ["/", "/store", "/picture/image/1.jpg", "/-/static/app.css", "/store/run.json"])
@@ -212,7 +229,7 @@ def test_pages_may_ask_nobody_else_and_stay_on_no_disk(ask: Asking, where: str) 
 # Whose data it is
 
 
-def test_credentialed_sources_and_chats_of_ones_own_are_named(path: Path, store: Store, run: Run) -> None:
+def test_credentialed_sources_are_named(path: Path, store: Store) -> None:
     with open_snapshot(path) as snapshot:
         found = held(snapshot, None)
     assert (found.credentialed, found.own, found.phantoms) == (("mimic",), False, False)
@@ -225,8 +242,23 @@ def test_credentialed_sources_and_chats_of_ones_own_are_named(path: Path, store:
         assert not held(snapshot, None).restricted
 
 
-def test_only_images_of_the_demos_world_are_phantoms(path: Path, store: Store, tmp_path: Path) -> None:
-    data = tmp_path / "data"
+def test_chats_about_images_of_ones_own_are_not_for_everybody(path: Path, store: Store) -> None:
+    with store.write() as connection:
+        connection.exec_driver_sql("DELETE FROM image")
+        connection.exec_driver_sql("UPDATE test_set SET source = 'openi'")
+        connection.exec_driver_sql(
+            "INSERT INTO chat_turn (run_id, position, dialogue, image, image_sha256, preprocessing, model, adapter, "
+            "task, prompt, status, text, parser, latency_ms, at) "
+            "VALUES (1, 0, 0, '/home/me/a.dcm', '', 'none', 'm', '{}', 'report', '?', 'ok', 'Clear.', 'p/1', 1, '')"
+        )
+    with open_snapshot(path) as snapshot:
+        found = held(snapshot, None)
+    assert found.restricted
+    assert found.what == "chats about images of your own"
+
+
+def test_only_images_of_the_demos_world_are_phantoms(path: Path, store: Store) -> None:
+    data = path.parent / "data"
     with store.write() as connection:
         connection.exec_driver_sql("UPDATE test_sample SET path = ?", (str(data / "a.png"),))
     for marked, phantoms in ((False, False), (True, True)):

@@ -53,7 +53,7 @@ def serve(choice: Choice, *, ready: Callable[[str], None], say: Callable[[str], 
     local = ipaddress.ip_address(address).is_loopback
     if not local:
         _check_network(choice, holds)
-    listening = _listen(address, choice.port)
+    listening = listen(address, choice.port)
     with listening:
         port = int(listening.getsockname()[1])
         token = new_token() if choice.token else None
@@ -98,7 +98,8 @@ def _check_network(choice: Choice, holds: Held) -> None:
         )
 
 
-def _listen(address: str, port: int) -> socket.socket:
+def listen(address: str, port: int) -> socket.socket:
+    """A socket that listens; port 0: a free one. ConfigError where it cannot."""
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     try:
         return socket.create_server((address, port), family=family)
