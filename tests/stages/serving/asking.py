@@ -41,5 +41,6 @@ def asking(
     store: Path, *, data: Path | None = None, token: str | None = None, hosts: tuple[str, ...] = LOOPBACK
 ) -> Iterator[Asking]:
     """A client of the store's application."""
-    with asyncio.Runner() as runner:
-        yield Asking(application(Served(store, Folders(data, data), BANNER), token, hosts), runner)
+    served = Served(store, Folders(data, data), BANNER)
+    with asyncio.Runner() as runner, application(served, token, hosts) as app:
+        yield Asking(app, runner)

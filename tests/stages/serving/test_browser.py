@@ -45,8 +45,8 @@ class Address:
 def base(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The planted store, served."""
     store = planted_store(tmp_path_factory.mktemp("planted"))
-    app = application(Served(store, Folders(None, None), BANNER), None, LOOPBACK)
-    with listen("127.0.0.1", 0) as listening:
+    served = Served(store, Folders(None, None), BANNER)
+    with listen("127.0.0.1", 0) as listening, application(served, None, LOOPBACK) as app:
         server = uvicorn.Server(uvicorn.Config(app, log_level="warning"))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
         thread.start()
@@ -87,7 +87,7 @@ def test_a_page_asks_nobody_else_runs_nothing_planted_and_fits(
 
 def test_boxes_are_switched_without_a_script(browser: Browser, base: str) -> None:
     browser.open(Address(f"{base}/prediction/1/0"))  # type: ignore[arg-type]
-    shown = "document.querySelector('.drawing .true').checkVisibility()"
+    shown = "getComputedStyle(document.querySelector('.drawing .true')).display !== 'none'"
     assert browser.value(shown)
     assert browser.value("document.scripts.length") == 0
     browser.value("document.querySelector('#show-true').click()")

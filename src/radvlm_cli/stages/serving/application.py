@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,6 +18,7 @@ from jinja2 import ChoiceLoader, DictLoader
 from markupsafe import Markup
 from sqlmodel import SQLModel
 
+from radvlm_cli.errors import RadvlmError
 from radvlm_cli.reporting.page.pictures import jpeg_of
 from radvlm_cli.reporting.served.home import write_home
 from radvlm_cli.reporting.served.prediction import write_prediction
@@ -62,9 +65,14 @@ class Served(NamedTuple):
     banner: Banner
 
 
-def application(served: Served, token: str | None, hosts: tuple[str, ...]) -> Application:
-    """The ASGI application; `token` and `hosts` as in guard.Rules."""
-    return Guard(_Pages(served), Rules(token, hosts, datasette_policy()))
+@contextmanager
+def application(served: Served, token: str | None, hosts: tuple[str, ...]) -> Iterator[Application]:
+    """The ASGI application, which lets go of the store at the end; `token` and `hosts` as in guard.Rules."""
+    pages = _Pages(served)
+    try:
+        yield Guard(pages, Rules(token, hosts, datasette_policy()))
+    finally:
+        pages.close()
 
 
 class _Pages:
@@ -92,10 +100,19 @@ class _Pages:
             for pattern, answer in self._routes:
                 match = pattern.fullmatch(scope["path"])
                 if match is not None:
-                    response = await answer(scope["path"], *match.groups())
+                    try:
+                        response = await answer(scope["path"], *match.groups())
+                    except RadvlmError as error:
+                        response = Response.text(error.message, status=500)
                     await response.asgi_send(send)
                     return
         await self._inner(scope, receive, send)
+
+    def close(self) -> None:
+        """End the queries that are under way, and close the store."""
+        self._store.interrupt()
+        self._datasette.executor.shutdown(cancel_futures=True)
+        self._store.close()
 
     async def _home(self, _path: str) -> Any:
         page = await self._store.reading(lambda store: home_page(store, self._queries, self._described))

@@ -47,6 +47,11 @@ class ReadOnlyStore(Database):  # type: ignore[misc]  # Datasette has no types
             options.setdefault("custom_time_limit", _COUNT_MS)
         return await super().execute(sql, *arguments, **options)
 
+    def interrupt(self) -> None:
+        """End what its connections are at."""
+        for connection in self._all_file_connections:
+            connection.interrupt()
+
     async def reading(self, read: Callable[[Snapshot], T]) -> T:
         """What `read` makes of one state of the store, in a thread of Datasette's."""
 

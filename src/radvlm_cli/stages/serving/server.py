@@ -7,7 +7,7 @@ import signal
 import socket
 import threading
 import webbrowser
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
@@ -49,26 +49,31 @@ def serve(choice: Choice, *, ready: Callable[[str], None], say: Callable[[str], 
     """
     with open_snapshot(choice.store) as store:
         holds = held(store, choice.data_dir)
-    address = _resolved(choice)
-    local = ipaddress.ip_address(address).is_loopback
-    if not local:
+    address = ipaddress.ip_address(_resolved(choice))
+    if not address.is_loopback:
         _check_network(choice, holds)
-    listening = listen(address, choice.port)
-    with listening:
-        port = int(listening.getsockname()[1])
-        token = new_token() if choice.token else None
-        served = Served(choice.store, Folders(choice.data_dir, choice.derived_dir), holds.banner())
-        app = application(served, token, (*LOOPBACK, choice.host.lower()) if local else ())
-        where = f"http://{f'[{choice.host}]' if ':' in choice.host else choice.host}:{port}/"
-        if holds.restricted:
-            say(f"The store holds {holds.what}. Show them only to people who may see them.")
-        if not local:
-            say("What is sent is not encrypted: anybody on the way can read it.")
-        entry = where if token is None else f"{where}?token={token}"
+    token = new_token() if choice.token else None
+    served = Served(choice.store, Folders(choice.data_dir, choice.derived_dir), holds.banner())
+    names = (*LOOPBACK, choice.host.lower()) if address.is_loopback else ()
+    with listen(str(address), choice.port) as listening, application(served, token, names) as app:
+        for warning in _warnings(choice, holds, address):
+            say(warning)
+        name = socket.gethostname() if address.is_unspecified else choice.host
+        entry = f"http://{f'[{name}]' if ':' in name else name}:{listening.getsockname()[1]}/"
+        entry += "" if token is None else f"?token={token}"
         ready(entry)  # it listens already: whoever comes before it answers waits for a moment
         if choice.browser:
             threading.Thread(target=webbrowser.open, args=(entry,), daemon=True).start()
         _run(app, listening)
+
+
+def _warnings(choice: Choice, holds: Held, address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> Iterator[str]:
+    if holds.restricted:
+        yield f"The store holds {holds.what}. Show them only to people who may see them."
+        if not choice.token:
+            yield "Without its key, everybody who has an account on this machine can read the store."
+    if not address.is_loopback:
+        yield "What is sent is not encrypted: anybody on the way can read it."
 
 
 def _resolved(choice: Choice) -> str:
