@@ -56,7 +56,7 @@ def serve(
     """
     absent = [name for name in _NEEDED if importlib.util.find_spec(name) is None]
     if absent:
-        raise ConfigError(f"Serving needs {' and '.join(absent)}, which is not installed.", _INSTALL)
+        raise ConfigError(f"Serving needs an extra; not installed: {', '.join(absent)}.", _INSTALL)
     settings = load_settings(data_dir=data_dir, derived_dir=derived_dir, store=store)
 
     from radvlm_cli.stages.serving import server
