@@ -22,6 +22,7 @@ from radvlm_cli.commands import (
     export,
     prepare,
     report,
+    serve,
     train,
 )
 from radvlm_cli.errors import Interrupted, RadvlmError
@@ -41,6 +42,7 @@ app.command("train")(train.train)
 app.command("convert")(convert.convert)
 app.command("eval")(eval.eval_)
 app.add_typer(report.app, name="report")
+app.command("serve")(serve.serve)
 app.command("chat")(chat.chat)
 app.add_typer(export.app, name="export")
 app.command("demo")(demo.demo)

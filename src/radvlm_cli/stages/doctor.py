@@ -20,6 +20,7 @@ from radvlm_cli.store.engine import file_system
 from radvlm_cli.store.revisions import newest_revision, revision_of
 
 _CORE = ("pydicom", "pylibjpeg-openjpeg", "pylibjpeg-rle", "pyjpegls", "python-gdcm", "pillow", "pyarrow", "sqlmodel")
+_SERVE = ("datasette", "uvicorn")
 _MODELS = ("torch", "transformers", "accelerate", "deepspeed", "peft")
 _KEYS = ("AZURE_OPENAI_API_KEY", "AZURE_OPENAI_ENDPOINT", "AZURE_API_VERSION", "OPENAI_API_KEY")
 
@@ -106,6 +107,7 @@ def _environment() -> Iterator[Finding]:
     yield Finding("ok", "Python", f"{platform.python_version()} on {platform.system()} {platform.machine()}")
     yield _packages("packages", _CORE, "bad", "pip install -c constraints.txt .")
     yield _packages("training, evaluation", _MODELS, "note", "pip install -c constraints.txt '.[models]'")
+    yield _packages("serving", _SERVE, "note", "pip install -c constraints.txt '.[serve]'")
 
 
 def _packages(what: str, names: Sequence[str], mark: Literal["note", "bad"], remedy: str) -> Finding:

@@ -15,7 +15,10 @@ from radvlm_cli.store.revisions import is_current, revision_in
 _CACHE_KIB = 65536
 _DENIED = {sqlite3.SQLITE_ATTACH, sqlite3.SQLITE_DETACH}
 """ATTACH would make a file of its own beside a store that cannot be written."""
-_MAY = {"table_info", "table_xinfo", "table_list", "index_list", "index_info", "index_xinfo", "foreign_key_list"}
+_MAY = {
+    *("schema_version", "table_info", "table_xinfo", "table_list"),
+    *("index_list", "index_info", "index_xinfo", "foreign_key_list"),
+}
 _PRAGMAS = {*_MAY, "database_list", "integrity_check", "quick_check", "user_version", "compile_options"}
 
 
@@ -56,37 +59,46 @@ def open_snapshot(path: Path) -> Iterator[Snapshot]:
     if not path.is_file():
         raise StoreError(f"There is no store at {path}.", "radvlm prepare --source all --data-dir YOUR_DATA")
     with plain_errors(path):
-        with closing(_connect(path)) as connection:
+        with closing(connect_read_only(path)) as connection:
             current = is_current(path, revision_in(connection, path))
         if not current:
             from radvlm_cli.store.migrate import ensure_current  # Alembic takes a second to load
 
             ensure_current(path)
-        with closing(_connect(path)) as connection:
-            connection.execute(f"PRAGMA cache_size=-{_CACHE_KIB}")
-            connection.execute("PRAGMA query_only=ON")
-            connection.execute("PRAGMA temp_store=MEMORY")
+        with closing(connect_read_only(path)) as connection:
             connection.execute("BEGIN")
-            connection.set_authorizer(_authorise)
+            restrict(connection)
             yield Snapshot(path, connection)
 
 
-def _connect(path: Path) -> sqlite3.Connection:
-    """Read-only; where even the shared memory of the write-ahead log cannot be made, and there is no log, as a file."""
+def restrict(connection: sqlite3.Connection) -> None:
+    """Let SQL that somebody else wrote do nothing but read this one file."""
+    connection.set_authorizer(_authorise)
+
+
+def connect_read_only(path: Path, *, one_thread: bool = True) -> sqlite3.Connection:
+    """A connection that cannot write, without a transaction: each statement sees the store as it is by then.
+
+    Where even the shared memory of the write-ahead log cannot be made, and there is no log, it is read as a plain file.
+    `one_thread=False` lets it be closed by another thread than the one that reads.
+    """
     place = path.absolute().as_uri()
-    connection = _open(f"{place}?mode=ro")
+    connection = _open(f"{place}?mode=ro", one_thread)
     try:
         connection.execute("SELECT 1 FROM sqlite_master").fetchone()
     except sqlite3.OperationalError as error:
         connection.close()
         if "unable to open" not in str(error) or path.with_name(f"{path.name}-wal").exists():
             raise
-        return _open(f"{place}?immutable=1")
+        connection = _open(f"{place}?immutable=1", one_thread)
+    connection.execute(f"PRAGMA cache_size=-{_CACHE_KIB}")
+    connection.execute("PRAGMA query_only=ON")
+    connection.execute("PRAGMA temp_store=MEMORY")
     return connection
 
 
-def _open(uri: str) -> sqlite3.Connection:
-    return sqlite3.connect(uri, uri=True, timeout=BUSY_TIMEOUT_S, isolation_level=None)
+def _open(uri: str, one_thread: bool) -> sqlite3.Connection:
+    return sqlite3.connect(uri, uri=True, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=one_thread)
 
 
 def _authorise(action: int, first: str | None, second: str | None, _database: str | None, _by: str | None) -> int:

@@ -35,10 +35,12 @@ def gallery_markup(gallery: Gallery) -> Markup:
     boxed = [place for place, group in enumerate(gallery.groups) if any(each.predicted for each in group.samples)]
     opened = boxed[0] if boxed else 0
     groups = [_group(group, places, opened=place == opened) for place, group in enumerate(gallery.groups)]
-    return element("div", _switches(), store, groups, class_="gallery")
+    return element("div", switches(), store, groups, class_="gallery")
 
 
-def _switches() -> Markup:
+def switches(*, texts: bool = True) -> Markup:
+    """Switches that show and hide boxes by style alone, in all of a `gallery`; `texts`: captions and size, too."""
+
     def switch(name: str, label: Markup | str, on: bool) -> Markup:
         return element("label", element("input", type="checkbox", id=name, checked=on), label, for_=name)
 
@@ -49,8 +51,8 @@ def _switches() -> Markup:
         element("legend", "Show"),
         switch("show-true", true, True),
         switch("show-predicted", predicted, True),
-        switch("show-texts", "texts", True),
-        switch("show-large", "larger", False),
+        switch("show-texts", "texts", True) if texts else None,
+        switch("show-large", "larger", False) if texts else None,
         class_="switches",
     )
 
@@ -77,9 +79,14 @@ def _figure(group: SampleGroup, sample: Sample, places: dict[str, str]) -> Marku
 
 
 def _drawing(sample: Sample, places: dict[str, str]) -> Markup:
-    if sample.picture:
+    picture = sample.picture
+    return drawing(sample, element("use", href=f"#{places[picture.key]}") if picture else None)
+
+
+def drawing(sample: Sample, ground: Markup | None) -> Markup:
+    """The boxes of a sample over `ground`, which is as large as its picture; without a picture, over nothing."""
+    if sample.picture and ground is not None:
         width, height = sample.picture.width, sample.picture.height
-        ground = element("use", href=f"#{places[sample.picture.key]}")
     else:
         width, height = _size(sample.aspect)
         ground = join(

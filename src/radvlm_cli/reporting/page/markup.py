@@ -10,7 +10,7 @@ from typing import Any
 
 from radvlm_cli.reporting.tables import printable
 
-VOID = frozenset(("meta", "br", "input", "rect", "image", "use", "path", "line"))
+VOID = frozenset(("meta", "link", "br", "input", "rect", "image", "use", "path", "line"))
 """Elements that are written without an end tag, or, in SVG, closed at once."""
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from radvlm_cli.hashing import keyed_number
 from radvlm_cli.reporting.page.pictures import small_picture
@@ -32,11 +32,20 @@ class Asked(NamedTuple):
     derived_dir: Path | None
 
 
-class _Pick(NamedTuple):
+class Pick(NamedTuple):
+    """A sample that is shown, and why."""
+
     evaluation: int
     position: int
     why: Why
     score: float | None
+
+
+class Pictures(Protocol):
+    """Copies of image files."""
+
+    def of(self, path: str, root: str | None, relative: str | None) -> tuple[Picture | None, str | None]:
+        """The copy of a sample's image, or why there is none."""
 
 
 def sample_groups(
@@ -52,13 +61,13 @@ def sample_groups(
         mine.sort(key=lambda pick: _ORDER.index(pick.why))
         if mine:
             values = ranked[one.id]
-            samples = [_sample(store, one, pick, shown, privacy) for pick in mine]
+            samples = [sample_of(store, one, pick, shown, privacy) for pick in mine]
             title = f"{one.test_set.name} ({one.test_set.task}): {one.model} #{one.id}"
             groups.append(SampleGroup(title, values and values.metric.title, _note(values, mine, asked), samples))
     return groups
 
 
-def _note(values: MainValues | None, picks: Sequence[_Pick], asked: Asked) -> str:
+def _note(values: MainValues | None, picks: Sequence[Pick], asked: Asked) -> str:
     counts = ", ".join(f"{number} {why}" for why in _ORDER if (number := sum(pick.why == why for pick in picks)))
     by = "This task has no metric of single samples: by chance only" if values is None else f"By {values.metric.title}"
     least = ""
@@ -72,11 +81,11 @@ def _note(values: MainValues | None, picks: Sequence[_Pick], asked: Asked) -> st
 
 def _plan(
     store: Snapshot, evaluations: Sequence[Evaluated], ranked: Mapping[int, MainValues | None], asked: Asked
-) -> list[_Pick]:
+) -> list[Pick]:
     """Turn by turn one sample of each evaluation, while there is room for its picture."""
     chance = {one.test_set.id: _by_chance(store, one.test_set.id, asked.seed) for one in evaluations}
     waiting = {one.id: _candidates(one, ranked[one.id], chance[one.test_set.id]) for one in evaluations}
-    taken: list[_Pick] = []
+    taken: list[Pick] = []
     paths: set[str] = set()
     for _round in _PATTERN:
         for one in evaluations:
@@ -92,7 +101,7 @@ def _plan(
     return taken
 
 
-def _candidates(one: Evaluated, values: MainValues | None, chance: Sequence[int]) -> Iterator[_Pick]:
+def _candidates(one: Evaluated, values: MainValues | None, chance: Sequence[int]) -> Iterator[Pick]:
     """An evaluation's samples in the order in which they are taken; each once. Chance is the same for all models."""
     places = {position: place for place, position in enumerate(chance)}
     order = values.ranked() if values else []
@@ -110,7 +119,7 @@ def _candidates(one: Evaluated, values: MainValues | None, chance: Sequence[int]
         position = next((each for each in lists[why] if each not in gone), None)
         if position is not None:
             gone.add(position)
-            yield _Pick(one.id, position, why, scores.get(position))
+            yield Pick(one.id, position, why, scores.get(position))
 
 
 def _by_chance(store: Snapshot, test_set_id: int, seed: int) -> list[int]:
@@ -138,10 +147,8 @@ class _Pictures:
         return self._read[path]
 
     def _look(self, path: str, root: str | None, relative: str | None) -> tuple[Picture | None, str | None]:
-        """Where it lay when it was frozen, else below today's folders."""
         folder = {"data": self._asked.data_dir, "derived": self._asked.derived_dir}.get(root or "")
-        places = [Path(path), *([folder / relative] if folder is not None and relative else [])]
-        there = next((place for place in places if place.is_file()), None)
+        there = image_file(path, folder, relative)
         if there is None:
             return None, "image not found"
         try:
@@ -150,7 +157,14 @@ class _Pictures:
             return None, "image cannot be read"
 
 
-def _sample(store: Snapshot, one: Evaluated, pick: _Pick, pictures: _Pictures, privacy: Privacy) -> Sample:
+def image_file(path: str, folder: Path | None, relative: str | None) -> Path | None:
+    """A sample's image: where it lay when it was frozen, else below today's folder; None where it is in neither."""
+    places = [Path(path), *([folder / relative] if folder is not None and relative else [])]
+    return next((place for place in places if place.is_file()), None)
+
+
+def sample_of(store: Snapshot, one: Evaluated, pick: Pick, pictures: Pictures, privacy: Privacy) -> Sample:
+    """Everything that is said of a sample and its answer."""
     row = next(
         store.rows(
             "SELECT s.sample_id, coalesce(r.status, p.status, 'unasked'), s.sex, s.age, s.view, p.prompt, s.turns, "
