@@ -1,12 +1,15 @@
-"""What the pages say is still true: their links lead somewhere, their paths exist, their commands and messages are ours."""
+"""What the pages say is still true: links lead somewhere, paths exist, commands, queries and messages are ours."""
 
 from __future__ import annotations
 
 import ast
+import importlib
 import re
 import shlex
+import sqlite3
 import tomllib
 from collections.abc import Iterator
+from contextlib import closing
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -15,12 +18,23 @@ import pytest
 import typer
 
 from radvlm_cli.main import app
+from radvlm_cli.store.engine import open_store
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md"), *(ROOT / "docs" / "design").glob("*.md")])
 NAMED = [ROOT / "docs" / name for name in ("guide.md", "architecture.md", "differs.md", "faq.md")]
 """Pages that name files of ours from the top of the tree, so that each can be looked up."""
-_TOP = ("src/", "docs/", "tests/", "finetuning/", "migrations/", "benchmarks/", "scripts/", "pyproject.toml", "Makefile")
+_TOP = (
+    "src/",
+    "docs/",
+    "tests/",
+    "finetuning/",
+    "migrations/",
+    "benchmarks/",
+    "scripts/",
+    "pyproject.toml",
+    "Makefile",
+)
 _FENCE = re.compile(r"^(```+).*?^\1", re.MULTILINE | re.DOTALL)
 _SHELL = re.compile(r"^```sh\n(.*?)^```", re.MULTILINE | re.DOTALL)
 _CODE = re.compile(r"`([^`\n]+)`")
@@ -141,7 +155,9 @@ def test_every_command_that_a_page_shows_has_these_options(page: Path) -> None:
 @pytest.mark.parametrize("page", NAMED, ids=_name)
 def test_every_option_that_a_page_names_is_one_of_ours(page: Path) -> None:
     ours = set().union(*map(_options, _commands(_root_command())))
-    named = {match[1] for code in _CODE.findall(page.read_text()) for match in re.finditer(r"(?:^|\s)(--[a-z-]+)", code)}
+    named = {
+        match[1] for code in _CODE.findall(page.read_text()) for match in re.finditer(r"(?:^|\s)(--[a-z-]+)", code)
+    }
     of_others = {"--requeue", "--network", "--parsable"}
     assert named - ours - of_others == set()
 
@@ -150,6 +166,34 @@ def test_a_command_that_is_not_ours_would_be_noticed() -> None:
     assert _faults("radvlm prepare --source all --fast") == ["--fast"]
     assert _faults("radvlm prepere --source all") == ["prepere"]
     assert _faults("radvlm db backup --to x.db") == []
+
+
+def _queries(page: Path) -> Iterator[str]:
+    text = page.read_text()
+    for block in re.findall(r"^```sql\n(.*?)^```", text, re.MULTILINE | re.DOTALL):
+        yield from (query for query in block.split(";") if query.strip())
+    yield from re.findall(r"""(?:report sql|radvlm\.db"?) (?:"|')(SELECT [^"]*?)(?:"|'\s|'$)""", text, re.MULTILINE)
+
+
+@pytest.fixture(scope="module")
+def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[sqlite3.Connection]:
+    """A store with all tables and views, and no row."""
+    path = tmp_path_factory.mktemp("store") / "radvlm.db"
+    with open_store(path):
+        pass
+    with closing(sqlite3.connect(path)) as connection:
+        yield connection
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if page.name != "README.md"], ids=_name)
+def test_every_query_that_a_page_shows_can_be_run(page: Path, empty_store: sqlite3.Connection) -> None:
+    faults = {}
+    for query in _queries(page):
+        try:
+            empty_store.execute(f"EXPLAIN {query}")
+        except sqlite3.Error as error:
+            faults[query] = str(error)
+    assert faults == {}
 
 
 def _spelt(node: ast.expr) -> str | None:
@@ -166,17 +210,13 @@ def _texts() -> frozenset[str]:
     """Every text in the code of the command and of the training program but docstrings."""
     found = set()
     for path in (*(ROOT / "src").rglob("*.py"), *(ROOT / "finetuning").rglob("*.py")):
-        tree = ast.parse(path.read_text())
-        documented = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
-        docstrings = {id(node.body[0].value) for node in ast.walk(tree) if isinstance(node, documented) and _has_one(node)}
-        for node in ast.walk(tree):
-            if isinstance(node, ast.expr) and id(node) not in docstrings and (text := _spelt(node)):
+        docstrings: set[int] = set()
+        for node in ast.walk(ast.parse(path.read_text())):  # parents come before their children
+            if isinstance(node, ast.Expr):
+                docstrings.add(id(node.value))
+            elif isinstance(node, ast.expr) and id(node) not in docstrings and (text := _spelt(node)):
                 found.add(text)
     return frozenset(found)
-
-
-def _has_one(node: ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
-    return ast.get_docstring(node, clean=False) is not None
 
 
 def _quoted_messages() -> list[str]:
@@ -202,3 +242,31 @@ def test_the_layers_are_those_of_the_contract() -> None:
     block = re.search(r"<!-- layers -->\n```text\n(.*?)```", page, re.DOTALL)
     assert block is not None
     assert [re.findall(r"[a-z_]+", line) for line in block[1].splitlines()] == layers
+
+
+@pytest.fixture
+def costs(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """The module that computes the guide's tables, which lies beside the pages."""
+    monkeypatch.syspath_prepend(str(ROOT / "docs"))
+    return importlib.import_module("costs")
+
+
+def test_the_guide_counts_the_published_dataset(costs: Any) -> None:
+    found = costs.load("7b")
+    assert found.pairs == 1_115_021
+    # Known from elsewhere for pictures of VinDr-CXR of 512 pixels; ours are larger.
+    assert found.tokens / found.pairs == pytest.approx(7169, rel=0.03)
+
+
+def test_the_guide_shows_a_figure_as_a_span(costs: Any) -> None:
+    assert costs._span(36.6, 58.6) == "37 to 59"
+    assert costs._span(1_419, 2_611) == "1,420 to 2,610"
+    assert costs._span(1.02, 1.04) == "1"
+    assert costs._minutes(30, 34) == "30 to 34 s"
+    assert costs._minutes(206, 2060) == "3 to 34 min"
+
+
+def test_more_calls_are_never_the_least(costs: Any) -> None:
+    for stage in (costs.curate_calls, costs.converse_calls):
+        least, most = stage(0), stage(1)
+        assert all(low < high for low, high in zip(least, most, strict=True))
