@@ -235,6 +235,20 @@ def test_a_message_that_nobody_says_would_be_noticed() -> None:
     assert not any("There is no shop at …" in text for text in _texts())
 
 
+def _hinted() -> Iterator[str]:
+    """Commands that messages tell to type, up to the next comma or stroke."""
+    stages = "|".join(_below(_root_command()))
+    for text in _texts():
+        for match in re.finditer(rf"\bradvlm (?:{stages})\b(?: [^\s,;:()`|]+)*", text):
+            yield match[0].replace("'", "").replace('"', "")
+
+
+def test_every_command_that_a_message_tells_to_type_has_these_options() -> None:
+    hinted = set(_hinted())
+    assert len(hinted) > 60
+    assert {line: found for line in hinted if (found := _faults(line))} == {}
+
+
 def test_the_layers_are_those_of_the_contract() -> None:
     contract = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"][0]
     layers = [[part.strip().removeprefix("radvlm_cli.") for part in layer.split("|")] for layer in contract["layers"]]
