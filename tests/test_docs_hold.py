@@ -240,7 +240,7 @@ def _hinted() -> Iterator[str]:
     stages = "|".join(_below(_root_command()))
     for text in _texts():
         for match in re.finditer(rf"\bradvlm (?:{stages})\b(?: [^\s,;:()`|]+)*", text):
-            yield match[0].replace("'", "").replace('"', "")
+            yield match[0].replace("'", "").replace('"', "").replace(". ", " ").rstrip(".")
 
 
 def test_every_command_that_a_message_tells_to_type_has_these_options() -> None:
