@@ -1,8 +1,7 @@
 """The tables of docs/guide.md on what the whole takes: published counts through the code's own estimators.
 
-Every figure that is not computed by the code that `--dry-run` uses stands here by name, with where it comes from:
-measured (on what), published, or an assumption. docs/generate.py puts the tables into the page, and says when they are
-out of date.
+What the code that `--dry-run` uses does not compute stands in docs/figures.py. docs/generate.py puts the tables into
+the page, and says when they are out of date.
 """
 
 from __future__ import annotations
@@ -10,9 +9,41 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # finetuning lies beside docs, in no package
+
+from figures import (
+    ANSWER_TOKENS,
+    BENCH_JSON,
+    BENCH_PAIRS,
+    BENCH_STORE,
+    BUILD_S,
+    CALLS_EACH,
+    CORES,
+    DICOM_BYTES,
+    DICOM_FILES,
+    DICOM_PER_CORE_S,
+    DISK_BYTES_PER_S,
+    DISTINCT,
+    FILM,
+    GPUS,
+    GRAPHS_S,
+    GREEN_S,
+    HTML_S,
+    LONGEST,
+    MODELS,
+    MOST_TILES,
+    PREPARE_S,
+    REPORT_TOKENS,
+    ROUNDS,
+    STUDIES,
+    TEXT_TOKENS,
+    TOKENS_PER_S,
+    TOLD_BESIDE,
+    UNPUBLISHED,
+    WRITTEN,
+)
 
 from finetuning.anyres import Anyres, capped
 from finetuning.flops import forward_flops, sizes_of
@@ -25,60 +56,6 @@ from radvlm_cli.stages.estimate import guessed_output
 from radvlm_cli.stages.writing import MAX_TOKENS
 from radvlm_cli.training import estimate
 from radvlm_cli.training.recipe import load_recipe as load_training_recipe
-
-GPUS = 8
-STUDIES = 227_835 + 187_711
-"""Published: MIMIC-CXR's, CheXpert Plus' of train and valid. Those without frontal image or text cost nothing."""
-REPORT_TOKENS = (48, 144)
-"""Measured: the mean of 3,927 Open-i reports. Assumed: three times that, for longer ones."""
-TOLD_BESIDE = 60
-"""Assumed: view, sex, labels of a dialogue's message. (Phantoms, n = 77: 80 to 140 with the report.)"""
-DISTINCT = (3_073 / 3_927, 1.0)
-"""Measured on Open-i: equal texts are asked about once."""
-CALLS_EACH = (1.0, 264 / 210)
-"""No repairs; measured with SmolLM2-135M, n = 210."""
-CALLS_PER_S = 898
-"""Measured: the engine, 300,000 calls against a server that answers in 0.2 s."""
-FILM = {"mimic": (2544, 3056), "chexpert": (2320, 2828), "vindr": (853, 1024), "padchest-gr": (1024, 1024)}
-"""Width and height of the commonest size (MIMIC-CXR, CheXpert: published; the others as `prepare` converts them)."""
-TEXT_TOKENS, ANSWER_TOKENS = 110, 45
-"""Assumed: of a pair beside its picture's 7,000, and of them supervised."""
-LONGEST, MOST_TILES = 7_450, 31
-DICOM_FILES, DICOM_BYTES = 18_000, 192 * 2**30
-DICOM_PER_CORE_S = (39.8, 4.7)
-"""Measured (n = 6, 2500 x 3000, 12 bits): uncompressed, and JPEG 2000, to 1024 pixels."""
-CORES = 16
-PREPARE_S, GRAPHS_S = 85, 25
-"""Measured at full size (two cores, n = 1): all tables, of which scene graphs of 13 KB; real ones have up to 40 KB."""
-BUILD_S = 34
-"""Measured at full size (n = 1, two cores)."""
-BENCH_PAIRS, BENCH_JSON, BENCH_STORE = 59_884, 39_268_520, 107_249_664
-"""Measured (benchmarks/prepare_and_build.py --scale 0.05): pairs, bytes of train.json, of the store."""
-TOKENS_PER_S = 39
-"""Published: Qwen2.5-7B in bfloat16, one answer at a time, transformers on an A100 (Qwen's speed benchmark)."""
-GREEN_S = 2.2
-"""Published by RadEval: GREEN's 7B, a report on an A100."""
-HTML_S = (7, 15)
-"""Measured: best and worst of several runs."""
-DISK_BYTES_PER_S = (1e9, 1e8)
-"""Assumed: a local disk, a busy network file system."""
-
-_VISION = {"hidden_size": 1152, "intermediate_size": 4304, "num_hidden_layers": 26, "image_size": 384}
-_VISION |= {"patch_size": 14, "num_attention_heads": 16, "num_channels": 3}
-
-
-def _config(hidden: int, inner: int, layers: int, heads: int, keys: int, vocabulary: int, tied: bool) -> dict[str, Any]:
-    text = {"hidden_size": hidden, "intermediate_size": inner, "num_hidden_layers": layers, "vocab_size": vocabulary}
-    text |= {"num_attention_heads": heads, "num_key_value_heads": keys, "tie_word_embeddings": tied}
-    pinpoints = [[384 * h, 384 * w] for h in range(1, 7) for w in range(1, 7)]
-    return {"text_config": text, "vision_config": _VISION, "image_grid_pinpoints": pinpoints}
-
-
-MODELS = {
-    "7b": _config(3584, 18_944, 28, 28, 4, 152_064, False),
-    "0.5b": _config(896, 4_864, 24, 14, 2, 151_936, True),
-}
-"""config.json of LLaVA-OneVision, published."""
 
 
 class Load(NamedTuple):
@@ -186,14 +163,14 @@ def texts_table() -> str:
 
 
 def stages_table() -> str:
-    """A row per stage: time, disk, and how each was come by."""
-    lines = ["| stage | time | disk | how come by |", "|---|---|---|---|"]
+    """A row per stage: time, disk, cost, and how they were come by."""
+    lines = ["| stage | time | disk | cost | how come by |", "|---|---|---|---|---|"]
     for row in (*_data_rows(), *_text_rows(), *_training_rows(), *_evaluation_rows()):
         lines.append("| " + " | ".join(row) + " |")
     return "\n".join(lines)
 
 
-_Row = tuple[str, str, str, str]
+_Row = tuple[str, str, str, str, str]
 
 
 def _data_rows() -> list[_Row]:
@@ -208,16 +185,18 @@ def _data_rows() -> list[_Row]:
             "`prepare`, tables",
             _minutes(PREPARE_S, graphs),
             f"{store:.0f} GB of store",
+            "CPU",
             "measured at full size, 2 cores, small scene graphs scaled; disk on a twentieth",
         ),
         (
             "`prepare`, VinDr-CXR",
             _minutes(max(reading[0], quickest), max(reading[1], slowest)),
             f"below {DICOM_FILES * 1024**2 / 1e9:.0f} GB",
+            "CPU",
             f"reading {DICOM_BYTES / 1e9:.0f} GB at 1 to 0.1 GB/s; decoding is measured, on {CORES} cores "
             f"{_minutes(quickest, slowest)}",
         ),
-        ("`build`", f"{BUILD_S} s", f"{json:.1f} GB", "measured at full size, 2 cores; disk on a twentieth"),
+        ("`build`", f"{BUILD_S} s", f"{json:.1f} GB", "CPU", "measured at full size, 2 cores; disk on a twentieth"),
     ]
 
 
@@ -230,10 +209,11 @@ def _text_rows() -> list[_Row]:
         told = f"{calls} thousand calls, {_span(least.outputs / 1e6, most.outputs / 1e6)} M tokens written"
         own = [made.outputs / 1000 / 3600 for made in (least, most)]
         hosted = [tokens / 1e6 / 60 for tokens in admitted]
-        time = f"{_span(*own)} h where your server writes 1,000 tokens/s; hosted, {_span(*hosted)} h "
-        time += "at a quota of 1 M tokens a minute"
+        time = f"{_span(*own)} h at 1,000 written tokens/s; hosted {_span(*hosted)} h at 1 M tokens a minute"
         files = f", {count / 1000:,.0f} thousand small files" if count else ""
-        rows.append((f"`{name}`", time, f"below 1 GB{files}", f"{told}: arithmetic"))
+        rows.append(
+            (f"`{name}`", time, f"below 1 GB{files}", "GPUs of your own, or [dollars](#hosted)", f"{told}: arithmetic")
+        )
     return rows
 
 
@@ -246,20 +226,23 @@ def _training_rows() -> list[_Row]:
     passes = [4 * weights * 1e9 / speed for speed in DISK_BYTES_PER_S]
     mfus = " to ".join(f"{mfu:.0%}" for mfu in reversed(estimate.MFU))
     return [
-        ("`train`", f"{_span(quick, slow)} h", f"{3 * checkpoint:.0f} GB", f"arithmetic, {mfus} of the GPUs' peak"),
-        ("`convert`", _minutes(*passes), f"{weights:.0f} GB", "arithmetic: read, written, read twice"),
+        (
+            "`train`",
+            f"{_span(quick, slow)} h",
+            f"{3 * checkpoint:.0f} GB",
+            f"{_span(quick * GPUS, slow * GPUS)} GPU hours",
+            f"arithmetic, {mfus} of the GPUs' peak",
+        ),
+        ("`convert`", _minutes(*passes), f"{weights:.0f} GB", "CPU", "arithmetic: read, written, read twice"),
     ]
 
 
 def _evaluation_rows() -> list[_Row]:
     counts = {part.task: 0 for part in load_recipe("evaluation").components}
     for part in load_recipe("evaluation").components:
-        counts[part.task] += (
-            part.expected or {"vindr-detection-test": 3_000, "padchest-gr-phrase-test": 1_285}[part.name]
-        )
-    turns = {task: count * (8 if "conversation" in task else 1) for task, count in counts.items()}
-    written = {"report": 100, "conversation": 50, "grounded-conversation": 50}
-    asked, tokens = sum(turns.values()), sum(count * written.get(task, 30) for task, count in turns.items())
+        counts[part.task] += part.expected or UNPUBLISHED[part.name]
+    turns = {task: count * (ROUNDS if "conversation" in task else 1) for task, count in counts.items()}
+    asked, tokens = sum(turns.values()), sum(count * WRITTEN.get(task, 30) for task, count in turns.items())
     found = load("7b")
     reading = sum(found.forward.values()) / found.pairs * asked / (estimate.H100_FLOPS * estimate.MFU[0])
     alone = (reading + tokens / TOKENS_PER_S) / GPUS
@@ -270,13 +253,21 @@ def _evaluation_rows() -> list[_Row]:
             "`eval`, a 7B",
             _minutes(batched, alone),
             "below 1 GB",
+            f"{_span(*(seconds * GPUS / 3600 for seconds in (batched, alone)))} GPU hours",
             f"arithmetic: {asked:,} answers in batches of 8, or one by one",
         ),
-        ("`eval --green`", _minutes(green, green), "", f"{GREEN_S} s a report on an A100, as published by RadEval"),
+        (
+            "`eval --green`",
+            _minutes(green, green),
+            "",
+            f"{_short(green * GPUS / 3600)} GPU hours",
+            f"{GREEN_S} s a report on an A100, as published by RadEval",
+        ),
         (
             "`report --html`",
             f"{_span(*HTML_S)} s",
             "below 4 MB",
+            "CPU",
             "measured on a store of 1.1 M images and 500,000 answers",
         ),
     ]
