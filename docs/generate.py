@@ -1,6 +1,7 @@
 """Write the generated pages of the documentation, or with --check say whether they are up to date.
 
-docs/store.md comes from the tables and views in src/radvlm_cli/store/tables.py.
+docs/store.md comes from the tables and views in src/radvlm_cli/store/tables.py; the tables of docs/guide.md from
+docs/costs.py.
 """
 
 from __future__ import annotations
@@ -74,7 +75,23 @@ def _marks(column: Column[object]) -> str:
     return ", ".join(marks)
 
 
-PAGES = {"store.md": store_page}
+def guide_page() -> str:
+    """The guide with its tables of costs made anew; each stands between `<!-- costs NAME -->` and `<!-- end -->`."""
+    import costs
+
+    page = (DOCS / "guide.md").read_text()
+    for name, make in {
+        "stages": costs.stages_table,
+        "training": costs.training_table,
+        "texts": costs.texts_table,
+    }.items():
+        before, begin, rest = page.partition(f"<!-- costs {name} -->\n")
+        _old, end, after = rest.partition("<!-- end -->\n")
+        page = f"{before}{begin}{make()}\n{end}{after}"
+    return page
+
+
+PAGES = {"store.md": store_page, "guide.md": guide_page}
 
 
 def main() -> int:

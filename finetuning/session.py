@@ -118,7 +118,8 @@ class Session(Hooks):
         if loss != loss or abs(loss) == float("inf"):
             raise TrainingError(
                 f"The loss at step {trainer.state.global_step} is {loss}",
-                "Resume from the last checkpoint with a lower learning rate, or with bfloat16 instead of float16.",
+                "Begin a new run, with a lower learning rate or with bfloat16 instead of float16; "
+                "`radvlm convert RUN` makes a model of the last checkpoint to begin from.",
             )
 
     # --- between steps

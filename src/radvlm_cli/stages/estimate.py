@@ -71,11 +71,7 @@ def estimate(store: Store, task: Task, writer: Writer, selection: Selection, pri
             counted_tokens += count_tokens(found.item.message)
     told = counted_tokens * characters / counted_characters if counted_characters else 0.0
     fixed = message_tokens((*prompt.messages, {"role": "user", "content": ""}))
-    output = (
-        calls * past.output
-        if past.output is not None
-        else (calls * _GUESSED_BASE[task.stage] + told * _GUESSED_OUTPUT[task.stage])
-    )
+    output = calls * past.output if past.output is not None else guessed_output(task.stage, calls, told)
     repairs = calls * (past.calls_per_item - 1)
     inputs = calls * fixed + told + repairs * (fixed + (told + output) / max(calls, 1) + 40)
     output *= past.calls_per_item
@@ -92,6 +88,11 @@ def estimate(store: Store, task: Task, writer: Writer, selection: Selection, pri
         None if cost is None else cost * batch_share(),
         past.output is not None,
     )
+
+
+def guessed_output(stage: str, calls: float, told: float) -> float:
+    """Output tokens of so many calls that are told so many tokens in all, where no answer has been seen yet."""
+    return calls * _GUESSED_BASE[stage] + told * _GUESSED_OUTPUT[stage]
 
 
 def _known(store: Store, digest: bytes) -> set[bytes]:
