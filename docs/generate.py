@@ -1,6 +1,7 @@
 """Write the generated pages of the documentation, or with --check say whether they are up to date.
 
-docs/store.md comes from the tables and views in src/radvlm_cli/store/tables.py.
+docs/store.md comes from the tables and views in src/radvlm_cli/store/tables.py, docs/commands.md from the commands
+themselves, docs/licences.md from what the sources and adapters say of datasets and weights.
 """
 
 from __future__ import annotations
@@ -8,6 +9,8 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+from commands_page import commands_page
+from licences_page import licences_page
 from sqlalchemy import Column, Table
 
 from radvlm_cli.store.tables import VIEWS, SQLModel
@@ -74,7 +77,7 @@ def _marks(column: Column[object]) -> str:
     return ", ".join(marks)
 
 
-PAGES = {"store.md": store_page}
+PAGES = {"store.md": store_page, "commands.md": commands_page, "licences.md": licences_page}
 
 
 def main() -> int:
