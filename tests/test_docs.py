@@ -56,7 +56,7 @@ def test_the_page_of_commands_shows_every_command_with_all_its_options_and_two_e
     seen = 0
     for path, command in _commands(get_command(app), "radvlm"):
         seen += 1
-        names = {name for each in command.params for name in (*each.opts, *each.secondary_opts)}
+        names = {name for each in command.params for name in (*each.opts, *each.secondary_opts) if name[0] == "-"}
         assert {name for name in names if name not in sections[path]} == set(), path
         if not getattr(command, "commands", None):
             examples = sections[path].partition("```sh\n")[2]
