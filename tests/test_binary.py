@@ -1,4 +1,4 @@
-"""The single file works on a machine that has only Python: built once, run outside the checkout in a bare environment."""
+"""The single file works where there is only Python: built once, run outside the checkout in a bare environment."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Machine(NamedTuple):
     home: Path
 
     def start(self, *arguments: str, **environment: str) -> subprocess.Popen[str]:
-        """Start it as on a machine where nothing else is: no setting, no proxy, no package of the tests' environment."""
+        """Start it as where nothing else is: no setting, no proxy, no package of the tests' environment."""
         path = os.pathsep.join((str(Path(sys.base_prefix) / "bin"), "/usr/bin", "/bin"))
         return subprocess.Popen(
             [str(self.binary), *arguments],

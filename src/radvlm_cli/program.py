@@ -54,6 +54,6 @@ def how_to_get_models() -> str:
         return "pip install 'radvlm[models]'"
     version = f"{sys.version_info.major}.{sys.version_info.minor}"
     return (
-        f"export PEX_EXTRA_SYS_PATH=ENV/lib/python{version}/site-packages  # ENV: an environment of Python {version} with "
-        "what radvlm[models] asks for; see docs/binary.md"
+        f"export PEX_EXTRA_SYS_PATH=ENV/lib/python{version}/site-packages"
+        f"  # ENV: an environment of Python {version} with what radvlm[models] asks for; see docs/binary.md"
     )

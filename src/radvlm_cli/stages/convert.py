@@ -10,8 +10,8 @@ from typing import NamedTuple
 
 from radvlm_cli.errors import ConfigError, DataError
 from radvlm_cli.hashing import content_hash, file_sha256
-from radvlm_cli.progress import Progress, StopSignal
 from radvlm_cli.program import how_to_get_models
+from radvlm_cli.progress import Progress, StopSignal
 from radvlm_cli.store.bulk import execute_many
 from radvlm_cli.store.runs import Run
 from radvlm_cli.weights import checkpoints, configs, folder, hub, lora, tokenizer, verify
