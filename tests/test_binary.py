@@ -63,6 +63,15 @@ def demo(machine: Machine) -> Path:
     return machine.home / "demo"
 
 
+@pytest.fixture(scope="module")
+def tiny(demo: Path) -> str:
+    """The folder of a model to train, from the machine's home."""
+    from radvlm_cli.demo.tiny_model import dataset_texts, write_tiny_model
+
+    write_tiny_model(demo / "tiny", dataset_texts(demo / "datasets" / "train" / "train.parquet"))
+    return "demo/tiny"
+
+
 @pytest.mark.slow
 def test_two_first_runs_at_once_unpack_it_and_all_of_it_is_its_own(machine: Machine) -> None:
     for process in [machine.start("--version") for _ in range(2)]:
@@ -81,14 +90,16 @@ def test_it_runs_the_pipeline_and_reports(machine: Machine, demo: Path) -> None:
     assert (demo / "datasets" / "train" / "train.json").is_file()
     store = str(demo / "radvlm.db")
     said, _ = machine.run("report", "--json", "--store", store)
+    assert json.loads(said)["view"] == "overview"
+    said, _ = machine.run("report", "eval", "--json", "--store", store)
     assert "scripted" in json.dumps(json.loads(said))
     machine.run("report", "--html", "again.html", "--public", "--store", store)
     assert "<html" in (machine.home / "again.html").read_text()[:500]
 
 
 @pytest.mark.slow
-def test_without_torch_it_says_how_to_lend_it_one(machine: Machine, demo: Path) -> None:
-    asked = ["train", "--gpus", "0", "--recipe", "tiny", "--dataset", "demo/datasets/train", "--model", "demo"]
+def test_without_torch_it_says_how_to_lend_it_one(machine: Machine, tiny: str) -> None:
+    asked = ["train", "--gpus", "0", "--recipe", "tiny", "--dataset", "demo/datasets/train", "--model", tiny]
     _, warned = machine.run(*asked, "--store", "demo/radvlm.db", code=3)
     assert "needs torch" in warned
     assert f"export PEX_EXTRA_SYS_PATH=ENV/lib/{PYTHON}/site-packages" in warned
@@ -96,13 +107,10 @@ def test_without_torch_it_says_how_to_lend_it_one(machine: Machine, demo: Path) 
 
 
 @pytest.mark.slow
-def test_it_trains_and_evaluates_by_the_torch_of_another_environment(machine: Machine, demo: Path) -> None:
-    from radvlm_cli.demo.tiny_model import dataset_texts, write_tiny_model
-
-    write_tiny_model(demo / "tiny", dataset_texts(demo / "datasets" / "train" / "train.parquet"))
+def test_it_trains_and_evaluates_by_the_torch_of_another_environment(machine: Machine, tiny: str) -> None:
     lent = {"PEX_EXTRA_SYS_PATH": sysconfig.get_path("purelib"), "OMP_NUM_THREADS": "1"}
     where = ["--gpus", "0", "--store", "demo/radvlm.db"]
-    given = ["--dataset", "demo/datasets/train", "--model", "demo/tiny", "--output", "demo/runs"]
+    given = ["--dataset", "demo/datasets/train", "--model", tiny, "--output", "demo/runs"]
     said, _ = machine.run("train", "--recipe", "tiny", "--max-steps", "2", *given, *where, **lent)
     final = Path(said.strip())
     assert (final / "config.json").is_file(), said
