@@ -34,9 +34,7 @@ with the command that goes on.
 def commands_page() -> str:
     """The page: a list of the commands, then each with its usage, options and examples."""
     found = list(_walk(get_command(app), None, "radvlm"))
-    listed = [
-        f"- [{context.command_path}](#{_anchor(context)}): {_paragraphs(command)[0]}" for context, command in found
-    ]
+    listed = [_listed(*each) for each in found]
     return "\n".join([_INTRODUCTION, *listed, "", *(_section(*each) for each in found)])
 
 
@@ -47,6 +45,11 @@ def _walk(command: Any, parent: typer.Context | None, name: str) -> Iterator[tup
     for inner, below in getattr(command, "commands", {}).items():
         if not below.hidden:
             yield from _walk(below, context, inner)
+
+
+def _listed(context: typer.Context, command: Any) -> str:
+    indent = "  " * max(context.command_path.count(" ") - 1, 0)
+    return f"{indent}- [{context.command_path}](#{_anchor(context)}): {_paragraphs(command)[0]}"
 
 
 def _section(context: typer.Context, command: Any) -> str:
@@ -79,7 +82,7 @@ def _examples(command: Any) -> list[str]:
 
 
 def _options(context: typer.Context, command: Any) -> Iterator[str]:
-    """Arguments and options, under the headings that --help has them under."""
+    """Arguments and options, under the headings that --help has them under; then the commands below."""
     panels: dict[str, list[tuple[str, str]]] = {}
     for each in command.get_params(context):
         if (record := each.get_help_record(context)) is not None:
@@ -89,6 +92,10 @@ def _options(context: typer.Context, command: Any) -> Iterator[str]:
         yield f"\n{heading}:"
         for names, what in records:
             yield from _entry(names, what)
+    if below := {name: each for name, each in getattr(command, "commands", {}).items() if not each.hidden}:
+        yield "\nCommands:"
+        for name, each in below.items():
+            yield from _entry(name, _paragraphs(each)[0])
 
 
 def _entry(names: str, what: str) -> Iterator[str]:
