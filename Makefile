@@ -1,10 +1,10 @@
-# make demo | test | test-all | lint | bench: all there is to know.
+# make demo | test | test-all | lint | bench | binary: all there is to know.
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 DEMO ?= demo
 
-.PHONY: demo test test-all lint format bench docs clean
+.PHONY: demo test test-all lint format bench docs binary clean
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -36,6 +36,9 @@ bench: $(VENV)/.installed
 
 docs: $(VENV)/.installed
 	$(BIN)/python docs/generate.py
+
+binary: $(VENV)/.installed
+	$(BIN)/python scripts/build_binary.py
 
 clean:
 	rm -rf $(VENV) $(DEMO) dist

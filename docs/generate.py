@@ -1,7 +1,8 @@
 """Write the generated pages of the documentation, or with --check say whether they are up to date.
 
-docs/store.md comes from the tables and views in src/radvlm_cli/store/tables.py; the tables of docs/guide.md from
-docs/costs.py.
+docs/store.md comes from the tables and views in src/radvlm_cli/store/tables.py, docs/commands.md from the commands
+themselves, docs/licences.md from what the sources and adapters say of datasets and weights, the tables of docs/guide.md
+from docs/costs.py.
 """
 
 from __future__ import annotations
@@ -9,6 +10,8 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+from commands_page import commands_page
+from licences_page import licences_page
 from sqlalchemy import Column, Table
 
 from radvlm_cli.store.tables import VIEWS, SQLModel
@@ -91,7 +94,12 @@ def guide_page() -> str:
     return page
 
 
-PAGES = {"store.md": store_page, "guide.md": guide_page}
+PAGES = {
+    "store.md": store_page,
+    "commands.md": commands_page,
+    "licences.md": licences_page,
+    "guide.md": guide_page,
+}
 
 
 def main() -> int:

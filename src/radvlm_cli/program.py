@@ -1,4 +1,8 @@
-"""The training program, which lies outside the package: where it is, and how to import from it."""
+"""How radvlm is installed: where its training program is, which lies outside the package, and what else it can have.
+
+The training program is found in a checkout, an installed package, and the single file (docs/binary.md) once that has
+unpacked itself into an environment of its own.
+"""
 
 from __future__ import annotations
 
@@ -37,3 +41,19 @@ def make_importable() -> None:
     except BaseException:
         del sys.modules[NAME]
         raise
+
+
+def in_single_file() -> bool:
+    """Whether this is the single file: pex describes it in the environment that it unpacks to."""
+    return Path(sys.prefix, "PEX-INFO").is_file()
+
+
+def how_to_get_models() -> str:
+    """The command after which torch and its like are there, for a hint."""
+    if not in_single_file():
+        return "pip install 'radvlm[models]'"
+    version = f"{sys.version_info.major}.{sys.version_info.minor}"
+    return (
+        f"export PEX_EXTRA_SYS_PATH=ENV/lib/python{version}/site-packages"
+        f"  # ENV: an environment of Python {version} with what radvlm[models] asks for; see docs/binary.md"
+    )

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from radvlm_cli.metrics.family import Need
+from radvlm_cli.program import how_to_get_models
 
 Device = Literal["cpu", "cuda"]
 TOKENIZER = ("tokenizer.json", "vocab.txt", "vocab.json")
@@ -35,7 +36,7 @@ def find_files(hub_id: str, needed: Sequence[tuple[str, ...]], given: Path | Non
 def packages_missing() -> tuple[Need, ...]:
     """torch and transformers, where they are not installed."""
     absent = [name for name in ("torch", "transformers") if find_spec(name) is None]
-    return (Need(" and ".join(absent), "pip install -c constraints.txt '.[models]'"),) if absent else ()
+    return (Need(" and ".join(absent), how_to_get_models()),) if absent else ()
 
 
 def well_formed(text: str) -> str:

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from radvlm_cli.errors import ConfigError, DataError
 from radvlm_cli.hashing import content_hash, file_sha256
+from radvlm_cli.program import how_to_get_models
 from radvlm_cli.progress import Progress, StopSignal
 from radvlm_cli.store.bulk import execute_many
 from radvlm_cli.store.runs import Run
@@ -92,7 +93,7 @@ def convert(options: Options, *, progress: Progress, stop: StopSignal) -> Conver
     """
     begun = time.monotonic()
     if importlib.util.find_spec("transformers") is None or importlib.util.find_spec("torch") is None:
-        raise ConfigError("Converting needs torch and transformers.", "pip install 'radvlm[models]'")
+        raise ConfigError("Converting needs torch and transformers.", how_to_get_models())
     output = output_of(options)
     source = checkpoints.find_folder(options.source.absolute())
     checkpoint = _open(source, options)

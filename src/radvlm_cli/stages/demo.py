@@ -12,6 +12,7 @@ from typing import Any
 
 from radvlm_cli.errors import RadvlmError
 from radvlm_cli.files import atomic_write
+from radvlm_cli.program import how_to_get_models
 
 _EXPECTED_FAILURES = 4
 """Exit code of a stage that finished with failed items: the phantom world holds damaged files on purpose."""
@@ -40,7 +41,8 @@ def train_tiny(keep: Path, world: Path) -> Path | None:
     """
     missing = [name for name in ("torch", "transformers", "accelerate") if find_spec(name) is None]
     if missing:
-        print(f"\n(Training is left out: pip install 'radvlm[models]' for {missing[0]}.)", file=sys.stderr, flush=True)
+        print(f"\n(Training is left out, as {missing[0]} is not installed.)", file=sys.stderr)
+        print(how_to_get_models(), file=sys.stderr, flush=True)
         return None
     datasets, store = keep / "datasets", keep / "radvlm.db"
     model, trained = keep / "models" / "tiny", keep / "models" / "trained"

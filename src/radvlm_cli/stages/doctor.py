@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from radvlm_cli.errors import DataError, RadvlmError
+from radvlm_cli.program import how_to_get_models
 from radvlm_cli.sources import SOURCES, Options
 from radvlm_cli.sources.layout import Info, Layout, Requirement, locate
 from radvlm_cli.store.engine import file_system
@@ -106,7 +107,7 @@ def plan_prepare(sources: Sequence[str], data_dir: Path, derived_dir: Path, opti
 def _environment() -> Iterator[Finding]:
     yield Finding("ok", "Python", f"{platform.python_version()} on {platform.system()} {platform.machine()}")
     yield _packages("packages", _CORE, "bad", "pip install -c constraints.txt .")
-    yield _packages("training, evaluation", _MODELS, "note", "pip install -c constraints.txt '.[models]'")
+    yield _packages("training, evaluation", _MODELS, "note", how_to_get_models())
     yield _packages("serving", _SERVE, "note", "pip install -c constraints.txt '.[serve]'")
 
 

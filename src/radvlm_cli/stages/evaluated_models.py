@@ -14,9 +14,9 @@ from radvlm_cli.adapters.answers import extract
 from radvlm_cli.adapters.protocol import GROUNDING, Card, Task
 from radvlm_cli.adapters.weights import find_weights, how_to_get, identify_weights, locate
 from radvlm_cli.errors import ConfigError
+from radvlm_cli.program import how_to_get_models
 from radvlm_cli.store.engine import Store
 from radvlm_cli.store.evaluations import evaluation_row
-from radvlm_cli.training.program import INSTALL
 
 TASKS: dict[str, tuple[Task, ...]] = {
     "report": ("report",),
@@ -163,7 +163,7 @@ def require_packages(model: Model) -> None:
         return
     absent = [name for name in ("torch", "transformers") if find_spec(name) is None]
     if absent:
-        raise ConfigError(f"{model.name} needs {', '.join(absent)}, which is not installed.", INSTALL)
+        raise ConfigError(f"{model.name} needs {', '.join(absent)}, which is not installed.", how_to_get_models())
 
 
 def weights_words(model: Model, base_url: str | None) -> str | None:

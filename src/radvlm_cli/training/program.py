@@ -10,9 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from radvlm_cli.errors import ConfigError
-from radvlm_cli.program import program_folder
+from radvlm_cli.program import how_to_get_models, program_folder
 
-INSTALL = "pip install 'radvlm[models]'"
 _NEEDED = ("torch", "transformers", "accelerate")
 
 
@@ -21,7 +20,7 @@ def require_installed(*, strategy: str, adapter: bool) -> None:
     needed = [*_NEEDED, *(["deepspeed"] if strategy.startswith("zero") else []), *(["peft"] if adapter else [])]
     absent = [name for name in needed if importlib.util.find_spec(name) is None]
     if absent:
-        raise ConfigError(f"Training needs {', '.join(absent)}, which is not installed.", INSTALL)
+        raise ConfigError(f"Training needs {', '.join(absent)}, which is not installed.", how_to_get_models())
 
 
 def ask(manifest: Path, *options: str) -> dict[str, Any]:
@@ -45,7 +44,7 @@ def _sentence(text: str, field: str | None) -> str:
 
 def _hint(answer: dict[str, Any]) -> str | None:
     if "not installed" in answer["error"]:
-        return INSTALL
+        return how_to_get_models()
     if answer.get("field") == "model.path":
         return "radvlm convert PATH, then --model with the folder that it writes"
     return f"Mend it in the recipe, or: --set {answer['field']}=VALUE" if answer.get("field") else None
@@ -61,5 +60,5 @@ def gpus_present() -> list[tuple[str, float]]:
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     if result.returncode:
         lines = result.stderr.strip().splitlines() or ["no message"]
-        raise ConfigError(f"torch cannot be used: {lines[-1]}", INSTALL)
+        raise ConfigError(f"torch cannot be used: {lines[-1]}", how_to_get_models())
     return [(str(name), float(memory)) for name, memory in json.loads(result.stdout)]

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from radvlm_cli.errors import DataError
+from radvlm_cli.program import how_to_get_models
 from radvlm_cli.weights.pickled import name_of
 from radvlm_cli.weights.tensors import Computed, Tensor
 
@@ -44,7 +45,7 @@ def read_zero_shards(folder: Path) -> dict[str, Tensor]:
     try:
         import deepspeed  # noqa: F401 - the shards name classes of it
     except ImportError as error:
-        raise DataError("DeepSpeed shards need DeepSpeed.", "pip install 'radvlm[models]'") from error
+        raise DataError("DeepSpeed shards need DeepSpeed.", how_to_get_models()) from error
     models = sorted(step.glob("*_model_states.pt"), key=_natural)
     shards = sorted(step.glob("*_optim_states.pt"), key=_natural)
     try:
