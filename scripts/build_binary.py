@@ -16,8 +16,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 ROOT = Path(__file__).resolve().parents[1]
-LEFT_OUT = {"models", "meteor", "all", "dev"}
-"""Extras whose packages do not go in: torch and its like are too large, METEOR is 100 MB and needs Java."""
+LEFT_OUT = {"models", "all", "dev"}
+"""Extras whose packages do not go in: torch and its like are too large."""
 
 PYTHON = f"CPython=={sys.version_info.major}.{sys.version_info.minor}.*"
 
