@@ -10,6 +10,7 @@ from radvlm_cli.demo.chexpert_patients import chexpert_views
 from radvlm_cli.demo.chexpert_plus_world import write_chexpert_plus
 from radvlm_cli.demo.chexpert_world import write_chexpert
 from radvlm_cli.demo.imagenome_world import write_imagenome
+from radvlm_cli.demo.mark import MARK
 from radvlm_cli.demo.mimic_patients import mimic_studies
 from radvlm_cli.demo.mimic_world import write_mimic
 from radvlm_cli.demo.mscxr_world import write_mscxr
@@ -25,7 +26,6 @@ from radvlm_cli.files import atomic_write
 PATIENTS = 30
 """Ordinary patients per source, beside those that show the edge cases."""
 MANIFEST = "manifest.json"
-_MARK = "PHANTOM.json"
 _FORMAT = 3
 
 Arrangement = Literal["official", "published"]
@@ -77,14 +77,9 @@ def write_world(
     return _read(manifest)
 
 
-def is_world(directory: Path) -> bool:
-    """Whether a folder was made by `write_world`, and so holds phantoms alone."""
-    return (directory / _MARK).is_file()
-
-
 def _claim(directory: Path, made_with: dict[str, Any]) -> None:
     """Mark an empty folder as phantom data; refuse one that holds anything but this very world."""
-    mark = directory / _MARK
+    mark = directory / MARK
     if mark.is_file():
         if _read(mark).get("made_with") != made_with:
             raise DataError(f"{directory} holds another phantom world.", f"rm -r {directory}, or choose another folder")

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from radvlm_cli import __version__
-from radvlm_cli.demo.world import is_world
+from radvlm_cli.demo.mark import is_world
 from radvlm_cli.files import atomic_write
 from radvlm_cli.reporting.checklist import write_checklist
 from radvlm_cli.reporting.page.page import write_page
