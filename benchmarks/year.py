@@ -470,7 +470,7 @@ def show_plans(path: Path) -> None:
     """Print the plan of every statement of every view; `walks` are tables that are read from one end to the other."""
     from typer.testing import CliRunner
 
-    from radvlm_cli.main import app
+    from radvlm_cli.main import application
 
     print("\nQuery plans (each once):")
     seen: set[str] = set()

@@ -3,49 +3,132 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
-from typing import Annotated, NoReturn
+from collections.abc import Callable, Collection, Sequence
+from typing import Annotated, Any, NoReturn
 
 import typer
+from typer.main import get_command
 
 from radvlm_cli import __version__
-from radvlm_cli.commands import (
-    build,
-    chat,
-    converse,
-    convert,
-    curate,
-    db,
-    demo,
-    doctor,
-    eval,
-    export,
-    prepare,
-    report,
-    train,
-)
+from radvlm_cli.commands.plain_values import without_validators
 from radvlm_cli.errors import Interrupted, RadvlmError
 
-app = typer.Typer(
-    name="radvlm",
-    help="From chest X-ray datasets to an evaluated vision-language model, over one SQLite store. Research use only.",
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
-app.command("prepare")(prepare.prepare)
-app.command("curate")(curate.curate)
-app.command("converse")(converse.converse)
-app.command("build")(build.build)
-app.command("train")(train.train)
-app.command("convert")(convert.convert)
-app.command("eval")(eval.eval_)
-app.add_typer(report.app, name="report")
-app.command("chat")(chat.chat)
-app.add_typer(export.app, name="export")
-app.command("demo")(demo.demo)
-app.command("doctor")(doctor.doctor)
-app.add_typer(db.app, name="db")
+
+def _prepare() -> Any:
+    from radvlm_cli.commands import prepare
+
+    return prepare.prepare
+
+
+def _curate() -> Any:
+    from radvlm_cli.commands import curate
+
+    return curate.curate
+
+
+def _converse() -> Any:
+    from radvlm_cli.commands import converse
+
+    return converse.converse
+
+
+def _build() -> Any:
+    from radvlm_cli.commands import build
+
+    return build.build
+
+
+def _train() -> Any:
+    from radvlm_cli.commands import train
+
+    return train.train
+
+
+def _convert() -> Any:
+    from radvlm_cli.commands import convert
+
+    return convert.convert
+
+
+def _eval() -> Any:
+    from radvlm_cli.commands import eval
+
+    return eval.eval_
+
+
+def _report() -> Any:
+    from radvlm_cli.commands import report
+
+    return report.app
+
+
+def _chat() -> Any:
+    from radvlm_cli.commands import chat
+
+    return chat.chat
+
+
+def _export() -> Any:
+    from radvlm_cli.commands import export
+
+    return export.app
+
+
+def _demo() -> Any:
+    from radvlm_cli.commands import demo
+
+    return demo.demo
+
+
+def _doctor() -> Any:
+    from radvlm_cli.commands import doctor
+
+    return doctor.doctor
+
+
+def _db() -> Any:
+    from radvlm_cli.commands import db
+
+    return db.app
+
+
+STAGES: dict[str, Callable[[], Any]] = {
+    "prepare": _prepare,
+    "curate": _curate,
+    "converse": _converse,
+    "build": _build,
+    "train": _train,
+    "convert": _convert,
+    "eval": _eval,
+    "report": _report,
+    "chat": _chat,
+    "export": _export,
+    "demo": _demo,
+    "doctor": _doctor,
+    "db": _db,
+}
+"""By name what imports a command, or an application of several: a stage that is not asked for is not loaded."""
+
+
+def application(stages: Collection[str] = tuple(STAGES)) -> typer.Typer:
+    """The command line with these stages."""
+    app = typer.Typer(
+        name="radvlm",
+        help="From chest X-ray datasets to an evaluated vision-language model, over one SQLite store. "
+        "Research use only.",
+        no_args_is_help=True,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+        callback=_root,
+    )
+    for name, load in STAGES.items():
+        if name in stages:
+            found = load()
+            if isinstance(found, typer.Typer):
+                app.add_typer(found, name=name)
+            else:
+                app.command(name)(found)
+    return app
 
 
 def _version(wanted: bool) -> None:
@@ -54,7 +137,6 @@ def _version(wanted: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
 def _root(
     version: Annotated[
         bool, typer.Option("--version", help="Print the version.", callback=_version, is_eager=True)
@@ -71,7 +153,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 def run(arguments: list[str]) -> int:
     """Run the command line; return the exit code. Bugs keep their traceback (exit code 1)."""
     try:
-        app(arguments)
+        without_validators(get_command(application(_needed(arguments))))(arguments)
     except SystemExit as ended:  # Typer has said what is wrong with the options, or a command chose its code
         return ended.code if isinstance(ended.code, int) else int(ended.code is not None)
     except RadvlmError as error:
@@ -82,3 +164,10 @@ def run(arguments: list[str]) -> int:
             print(f"{'Go on' if isinstance(error, Interrupted) else 'Try'}:  {hint}", file=sys.stderr)
         return error.exit_code
     return 0
+
+
+def _needed(arguments: Sequence[str]) -> Collection[str]:
+    """The stages without which these arguments cannot be understood."""
+    if arguments[:1] == ["--version"]:
+        return ()
+    return arguments[:1] if arguments and arguments[0] in STAGES else tuple(STAGES)

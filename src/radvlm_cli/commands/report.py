@@ -148,9 +148,7 @@ def eval_(
     model: given_as.Models = None,
     test_set: given_as.TestSets = None,
     task: given_as.Tasks = None,
-    labels: Annotated[
-        bool, typer.Option("--labels", help="given_as.Every finding by itself, with its prevalence.")
-    ] = False,
+    labels: Annotated[bool, typer.Option("--labels", help="Every finding by itself, with its prevalence.")] = False,
     by: Annotated[given_as.By | None, typer.Option("--by", help="The main metrics in groups of patients.")] = None,
     readable: Annotated[
         bool, typer.Option("--readable", help="Also over the answers that could be read only (a survivors' subset).")
@@ -163,7 +161,7 @@ def eval_(
     data_dir: options.DataDir = None,
     store: options.StorePath = None,
 ) -> None:
-    """given_as.Models by metrics, with n, 95 % intervals, coverage and failures; published figures beside ours.
+    """Models by metrics, with n, 95 % intervals, coverage and failures; published figures beside ours.
 
     Examples:
 
