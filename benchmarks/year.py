@@ -476,7 +476,9 @@ def show_plans(path: Path) -> None:
     seen: set[str] = set()
     runner = CliRunner()
     for name, words in VIEWS.items():
-        statements = _statements(lambda words=words: runner.invoke(application(), ["report", *words, "--store", str(path)]))
+        statements = _statements(
+            lambda words=words: runner.invoke(application(), ["report", *words, "--store", str(path)])
+        )
         with open_snapshot(path) as store:
             for sql, step in [(each, step) for each in statements for step in _plan(store, each)]:
                 if step not in seen:
