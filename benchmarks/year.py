@@ -433,6 +433,7 @@ VIEWS: dict[str, list[str]] = {
     "eval --by age": ["eval", "--by", "age"],
     "eval --by view": ["eval", "--by", "view"],
     "compare": ["compare", "chexagent", "maira2"],
+    "calibration": ["calibration"],
     "failures": ["failures"],
     "sql": ["sql", "SELECT model, test_set, metric, value FROM evaluation_result WHERE part = ''"],
 }

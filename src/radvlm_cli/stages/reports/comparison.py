@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 
 from radvlm_cli.errors import ConfigError
 from radvlm_cli.metrics.family import Family, Table
-from radvlm_cli.metrics.significance import holm, permutation_test
+from radvlm_cli.metrics.significance import holm, mcnemar, permutation_test
 from radvlm_cli.metrics.statistics import (
     Clusters,
     Interval,
@@ -18,7 +19,7 @@ from radvlm_cli.metrics.statistics import (
     clusters,
     minimum_detectable,
 )
-from radvlm_cli.reporting.comparison import SIGNIFICANT, Compared, comparison_table
+from radvlm_cli.reporting.comparison import SIGNIFICANT, Compared, RightOrWrong, comparison_table
 from radvlm_cli.reporting.tables import Estimate, View
 from radvlm_cli.reporting.tables import Table as Shown
 from radvlm_cli.stages.reports.numbers import (
@@ -72,7 +73,8 @@ def comparison_view(store: Snapshot, first: str, second: str, wanted: Wanted, ev
         "Difference: first minus second, 95 % interval of the paired bootstrap of patients (2,000 draws, seed 0). "
         "p: models exchanged patient by patient (10,000 times, seed 0); Holm: over the metrics of a table. Detectable: "
         "true difference found with 80 % power. Win/tie/loss: samples. Better: no 0 in the interval and p after Holm "
-        f"below {SIGNIFICANT}; the data tell of no other."
+        f"below {SIGNIFICANT}; the data tell of no other. McNemar: exact, not adjusted, in brackets the samples that "
+        "one model alone has right; of metrics that are right or wrong of each sample, where a patient has one sample."
     )
     return View("compare", f"{first} and {second}", tables, (note,))
 
@@ -137,6 +139,7 @@ def _table(store: Snapshot, pair: Pair, every_metric: bool) -> Shown:
     for one in (pair.first, pair.second):
         if one.status != "complete":
             notes.append(f"evaluation {one.id} is not complete: what was not asked counts as wrong")
+    notes += [why] if (why := why_no_mcnemar(rows)) else []
     differing = _conditions(store, pair)
     if differing:
         notes.append(f"asked under other conditions: {differing}")
@@ -216,6 +219,9 @@ def compared(joined: Joined, every_metric: bool) -> list[Compared]:
                 wins=wins,
                 ties=ties,
                 losses=losses,
+                mcnemar=right_or_wrong(
+                    (alone[0][name], alone[1][name]), (drawn[f"1{name}"].value, drawn[f"2{name}"].value), joined.of
+                ),
             )
         )
     return rows
@@ -247,6 +253,36 @@ def won(first: Table, second: Table, better: str) -> tuple[int, int, int]:
     apart = np.nan_to_num(sign * (first - second), nan=0.0)
     wins, losses = int((apart > 1e-12).sum()), int((apart < -1e-12).sum())
     return wins, len(apart) - wins - losses, losses
+
+
+def right_or_wrong(alone: tuple[Table, Table], whole: tuple[float, float], of: Clusters) -> RightOrWrong | None:
+    """McNemar's test of a metric: `alone` of single samples, `whole` of all of them together, by model.
+
+    None where the test says nothing of the metric: a value of a sample is neither 0 nor 1, the metric is no mean of
+    them (F1 of boxes is not, even where each sample's happens to be 0 or 1), or a patient has more than one sample.
+    """
+    defined = ~(np.isnan(alone[0]) | np.isnan(alone[1]))
+    if not defined.any():
+        return None
+    first, second = alone[0][defined], alone[1][defined]
+    if not np.allclose((first.mean(), second.mean()), whole, rtol=0, atol=1e-9):
+        return None
+    patients = Clusters(of.of_sample[defined], len(np.unique(of.of_sample[defined])))
+    try:
+        test = mcnemar(first, second, patients)
+    except ValueError:  # it says itself where it is not valid
+        return None
+    return RightOrWrong(test.only_left, test.only_right, test.p)
+
+
+def why_no_mcnemar(rows: Sequence[Compared]) -> str | None:
+    """What is said below a table in which McNemar's test stands nowhere."""
+    if not rows or any(row.mcnemar for row in rows):
+        return None
+    n, patients = rows[0].n, rows[0].patients
+    if patients < n:
+        return f"McNemar's test is not valid here: {n:,} samples are of {patients:,} patients"
+    return "McNemar's test is not valid here: no metric of the table is right or wrong of each sample"
 
 
 def _known(value: float) -> float | None:
