@@ -27,7 +27,8 @@ TASK = "classification"
 WHAT = (
     "Of the findings that answers affirm, leave uncertain, do not mention or negate, the share that is present by the "
     "reference, over all findings that were asked for together. Brackets: 95 % intervals, 2,000 draws of patients. "
-    "Where words mean what they say, the share is near 1 for affirmed findings and near 0 for negated ones."
+    "Where words mean what they say, the share is near 1 for affirmed findings and near 0 for negated ones. Of answers "
+    "that could not be read it is how frequent the findings are."
 )
 NOT_BOXES = "Boxes: no model here gives its boxes a score, so there is nothing to calibrate."
 NOT_WORDS = "Probabilities of words (logprobs) are not stored; grades of judges are no confidence of the model's."
