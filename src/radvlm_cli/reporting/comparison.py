@@ -134,11 +134,10 @@ class Beside(NamedTuple):
 
 
 def differences_table(test_set: SampleSet, rows: Sequence[Beside], notes: Sequence[str]) -> Table:
-    """One model against several on one test set, metric by metric; a difference is strong where the data tell."""
-    columns = (
+    """One model minus several others on one test set, by metric; a difference is strong where the data tell."""
+    columns = [
         Column("metric", lambda row: _title(row.compared.metric), key=True, name="metric"),
-        Column("first", lambda row: row.first),
-        Column("second", lambda row: row.second, key=True),
+        Column("minus", lambda row: row.second, key=True, name="second"),
         Column("n", lambda row: row.compared.n, "count"),
         Column("patients", lambda row: row.compared.patients, "count"),
         Column("difference", lambda row: _strong(row.compared), "number"),
@@ -146,11 +145,13 @@ def differences_table(test_set: SampleSet, rows: Sequence[Beside], notes: Sequen
         Column("p, Holm", lambda row: _p(row.compared.p_adjusted), "text", name="p_holm"),
         Column("detectable", lambda row: row.compared.detectable, "number"),
         Column("win/tie/loss", lambda row: _outcomes(row.compared), name="win_tie_loss"),
-        Column("McNemar p", lambda row: _mcnemar(row.compared.mcnemar), "text", name="mcnemar"),
         Column("better", lambda row: {"first": row.first, "second": row.second}.get(row.compared.winner or "")),
-    )
-    name, title = f"{test_set.name}-differences", f"{test_set.name}: differences"
-    return Table(name, title, columns, tuple(rows), tuple(notes))
+    ]
+    if any(row.compared.mcnemar for row in rows):
+        columns.append(Column("McNemar p", lambda row: _mcnemar(row.compared.mcnemar), "text", name="mcnemar"))
+    first = rows[0].first if rows else "none"
+    title = f"{test_set.name}: {first} minus others"
+    return Table(f"{test_set.name}-differences", title, tuple(columns), tuple(rows), tuple(notes))
 
 
 def _strong(row: Compared) -> Estimate:
