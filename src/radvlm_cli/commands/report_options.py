@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
-from radvlm_cli.commands.output import terminal_width
+from radvlm_cli.commands.output import takes_colours, terminal_width
 from radvlm_cli.config import load_settings
 from radvlm_cli.errors import ConfigError, StoreError
 
@@ -96,7 +96,7 @@ def show_view(context: typer.Context, own: Given, make: Callable[[Snapshot], Vie
         except KeyError:
             names = ", ".join(table.name for table in view.tables)
             raise ConfigError(f"There is no table {given.table!r} here; there are: {names}.", "--table NAME") from None
-    text = write_view(view, form_of(given).value, width=terminal_width(), colours=sys.stdout.isatty())
+    text = write_view(view, form_of(given).value, width=terminal_width(), colours=takes_colours())
     sys.stdout.write(text)
 
 

@@ -27,14 +27,21 @@ class Stated(NamedTuple):
     """Share of them in which the finding is there. n: such pairs; patients: those whom they are of."""
 
 
+_COLUMNS = (
+    Column("model", lambda row: row.model, key=True),
+    Column("#", lambda row: row.evaluation, "count", key=True, name="evaluation"),
+    Column("finding is", lambda row: row.said, key=True, name="said"),
+    Column("n", lambda row: row.findings, "count", name="findings"),
+    Column("patients", lambda row: row.present.patients, "count"),
+    Column("share present", lambda row: row.present, "number", name="present"),
+)
+
+
 def calibration_table(test_set: SampleSet, rows: Sequence[Stated], notes: Sequence[str] = ()) -> Table:
     """What answers say and how often it is so, the models below one another."""
-    columns = (
-        Column("model", lambda row: row.model, key=True),
-        Column("#", lambda row: row.evaluation, "count", key=True, name="evaluation"),
-        Column("finding is", lambda row: row.said, key=True, name="said"),
-        Column("n", lambda row: row.findings, "count", name="findings"),
-        Column("patients", lambda row: row.present.patients, "count"),
-        Column("share present", lambda row: row.present, "number", name="present"),
-    )
-    return Table(test_set.name, test_set.title, columns, tuple(rows), tuple(notes))
+    return Table(test_set.name, test_set.title, _COLUMNS, tuple(rows), tuple(notes), "no answer was read as findings")
+
+
+def nothing_calibrated(why: str) -> Table:
+    """The table where there is no test set to calibrate on."""
+    return Table("none", "Classification test sets", _COLUMNS, (), empty=why)

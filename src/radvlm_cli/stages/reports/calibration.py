@@ -16,7 +16,7 @@ from radvlm_cli.labels import ABNORMALITIES
 from radvlm_cli.metrics.family import Table
 from radvlm_cli.metrics.ratios import ratio
 from radvlm_cli.metrics.statistics import Clusters, Interval, bootstrap
-from radvlm_cli.reporting.calibration import STATED, UNREAD, Stated, calibration_table
+from radvlm_cli.reporting.calibration import STATED, UNREAD, Stated, calibration_table, nothing_calibrated
 from radvlm_cli.reporting.tables import Estimate, View
 from radvlm_cli.reporting.tables import Table as Shown
 from radvlm_cli.stages.reports.numbers import clusters_of
@@ -43,8 +43,9 @@ def calibration_view(store: Snapshot, wanted: Wanted) -> View:
     for test_set, evaluations in select(store, wanted).by_test_set().items():
         if test_set.task == TASK:
             tables.append(calibration_of(store, evaluations))
-    why = () if tables else (f"Nothing to show: no evaluation that was asked for is of the task {TASK}.",)
-    return View("calibration", "Calibration of what answers say", tuple(tables), (*why, WHAT, NOT_BOXES, NOT_WORDS))
+    if not tables:
+        tables.append(nothing_calibrated(f"no evaluation that was asked for is of the task {TASK}"))
+    return View("calibration", "Calibration of what answers say", tuple(tables), (WHAT, NOT_BOXES, NOT_WORDS))
 
 
 def calibration_of(store: Snapshot, evaluations: Sequence[Evaluated]) -> Shown:
@@ -55,7 +56,7 @@ def calibration_of(store: Snapshot, evaluations: Sequence[Evaluated]) -> Shown:
         rows += found
         if not found:
             unread.append(f"evaluation {one.id}: its answers have not been read as findings")
-    return calibration_table(evaluations[0].test_set, rows, unread)._replace(empty="no answer was read as findings")
+    return calibration_table(evaluations[0].test_set, rows, unread)
 
 
 def stated(store: Snapshot, one: Evaluated) -> list[Stated]:
