@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterator
+from functools import cache
 
 _WORDS = re.compile(r"\s*\S+\s*")
 
@@ -16,6 +17,7 @@ def wide(text: str) -> int:
     return sum(map(_columns, text))
 
 
+@cache
 def _columns(char: str) -> int:
     if unicodedata.east_asian_width(char) in "WF":
         return 2
