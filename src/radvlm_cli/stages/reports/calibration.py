@@ -26,7 +26,7 @@ from radvlm_cli.store.snapshot import Snapshot
 TASK = "classification"
 WHAT = (
     "Of the findings that answers affirm, leave uncertain, do not mention or negate, the share that is present by the "
-    "reference, over all findings that were asked for together. Brackets: 95 % intervals, 2,000 draws of patients. "
+    "reference, over all findings that were asked for together. Intervals: 95 %, by 2,000 draws of patients. "
     "Where words mean what they say, the share is near 1 for affirmed findings and near 0 for negated ones. Of answers "
     "that could not be read it is how frequent the findings are."
 )

@@ -10,7 +10,7 @@ from radvlm_cli.reporting.comparison import Compared, differences_table
 from radvlm_cli.reporting.evaluation import SampleSet
 from radvlm_cli.reporting.page.charts import Chart, Measured, forest
 from radvlm_cli.reporting.page.page import Beside, Block, Folded, Leaf, Words
-from radvlm_cli.reporting.tables import Estimate, Table
+from radvlm_cli.reporting.tables import Table
 from radvlm_cli.stages.reports.comparison import compared, join, why_no_mcnemar
 from radvlm_cli.stages.reports.pairing import pair_of
 from radvlm_cli.stages.reports.selection import Evaluated
@@ -77,7 +77,7 @@ def _adjusted(rows: Sequence[Held]) -> list[Held]:
 
 
 def _forests(test_set: SampleSet, rows: Sequence[Held]) -> Iterator[Chart]:
-    """One chart of the metrics that lie between 0 and 1, and one of each other."""
+    """One chart of the metrics whose differences stay between -1 and 1, and one of each other."""
     metrics = list(dict.fromkeys(row.compared.metric.name for row in rows))
     within = [name for name in metrics if all(_fits(row.compared) for row in rows if row.compared.metric.name == name)]
     for group in (within, *([name] for name in metrics if name not in within)):
@@ -95,7 +95,4 @@ def _title(row: Compared) -> str:
 
 
 def _fits(row: Compared) -> bool:
-    def unit(estimate: Estimate) -> bool:
-        return estimate.value is None or 0 <= estimate.value <= 1
-
-    return unit(row.first) and unit(row.second)
+    return all(-1 <= end <= 1 for end in row.difference[:3] if end is not None)
