@@ -11,7 +11,7 @@ import yaml
 from typer.main import get_command
 
 from radvlm_cli import __version__
-from radvlm_cli.main import app
+from radvlm_cli.main import application
 from radvlm_cli.sources import SOURCES
 
 ROOT = Path(__file__).parents[1]
@@ -54,7 +54,7 @@ def test_the_page_of_commands_shows_every_command_with_all_its_options_and_two_e
     sections = {part.partition("\n")[0]: part for part in page.split("\n## ")[1:]}
     assert "\x1b" not in page
     seen = 0
-    for path, command in _commands(get_command(app), "radvlm"):
+    for path, command in _commands(get_command(application()), "radvlm"):
         seen += 1
         names = {name for each in command.params for name in (*each.opts, *each.secondary_opts) if name[0] == "-"}
         assert {name for name in names if name not in sections[path]} == set(), path

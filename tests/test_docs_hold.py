@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 import typer
 
-from radvlm_cli.main import app
+from radvlm_cli.main import application
 from radvlm_cli.store.engine import open_store
 
 ROOT = Path(__file__).parents[1]
@@ -103,7 +103,7 @@ def test_the_pages_that_should_name_files_do() -> None:
 @cache
 def _root_command() -> Any:
     """A group of commands; of which class of click's is typer's own matter."""
-    return typer.main.get_command(app)
+    return typer.main.get_command(application())
 
 
 def _below(command: Any) -> dict[str, Any]:

@@ -5,33 +5,44 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
-from typing import Any, cast
-
-import yaml
+from functools import cache
+from typing import TYPE_CHECKING, Any, cast
 
 from radvlm_cli.errors import ConfigError
+
+if TYPE_CHECKING:
+    import yaml
 
 _OBJECTS_TRIED = 50
 _NO_CHARACTER = re.compile("[\ud800-\udfff\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 """Halves of characters, which no file or store takes, and control characters."""
 
 
-class _Loader(yaml.SafeLoader):
-    """Safe YAML in which a key given twice is a mistake, not a silent choice of the second."""
+@cache
+def _loader() -> type[yaml.SafeLoader]:
+    """The loader, made when it is first needed: most who read JSON here have no YAML to read."""
+    import yaml
 
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        seen = set()
-        for key, _value in node.value:
-            if key.value in seen:
-                raise yaml.constructor.ConstructorError(None, None, f"{key.value!r} is given twice", key.start_mark)
-            seen.add(str(key.value))
-        return super().construct_mapping(node, deep)
+    class Loader(yaml.SafeLoader):
+        """Safe YAML in which a key given twice is a mistake, not a silent choice of the second."""
+
+        def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+            seen = set()
+            for key, _value in node.value:
+                if key.value in seen:
+                    raise yaml.constructor.ConstructorError(None, None, f"{key.value!r} is given twice", key.start_mark)
+                seen.add(str(key.value))
+            return super().construct_mapping(node, deep)
+
+    return Loader
 
 
 def load_yaml(text: str, where: str) -> Any:
     """Parse YAML; ConfigError with line and column where it is none. `where` is what messages call the text."""
+    import yaml
+
     try:
-        return yaml.load(text, _Loader)
+        return yaml.load(text, _loader())
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         mark = getattr(error, "problem_mark", None)
         place = f" at line {mark.line + 1}, column {mark.column + 1}" if mark else ""

@@ -3,51 +3,56 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from importlib import import_module
 from typing import Annotated, NoReturn
 
 import typer
+from typer.main import get_command
 
 from radvlm_cli import __version__
-from radvlm_cli.commands import (
-    build,
-    chat,
-    converse,
-    convert,
-    curate,
-    db,
-    demo,
-    doctor,
-    eval,
-    export,
-    prepare,
-    report,
-    serve,
-    train,
-)
+from radvlm_cli.commands.plain_values import without_validators
 from radvlm_cli.errors import Interrupted, RadvlmError
 
-app = typer.Typer(
-    name="radvlm",
-    help="From chest X-ray datasets to an evaluated vision-language model, over one SQLite store. Research use only.",
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
-app.command("prepare")(prepare.prepare)
-app.command("curate")(curate.curate)
-app.command("converse")(converse.converse)
-app.command("build")(build.build)
-app.command("train")(train.train)
-app.command("convert")(convert.convert)
-app.command("eval")(eval.eval_)
-app.add_typer(report.app, name="report")
-app.command("serve")(serve.serve)
-app.command("chat")(chat.chat)
-app.add_typer(export.app, name="export")
-app.command("demo")(demo.demo)
-app.command("doctor")(doctor.doctor)
-app.add_typer(db.app, name="db")
+STAGES = {
+    "prepare": "prepare",
+    "curate": "curate",
+    "converse": "converse",
+    "build": "build",
+    "train": "train",
+    "convert": "convert",
+    "eval": "eval_",
+    "report": "app",
+    "serve": "serve",
+    "chat": "chat",
+    "export": "app",
+    "demo": "demo",
+    "doctor": "doctor",
+    "db": "app",
+}
+"""What a stage is called in its module of `commands`: a function, or an application of several commands. Modules are
+imported when they are asked for, so that a stage does not wait for the others to load."""
+
+
+def application(stages: Collection[str] = tuple(STAGES)) -> typer.Typer:
+    """The command line with these stages."""
+    app = typer.Typer(
+        name="radvlm",
+        help="From chest X-ray datasets to an evaluated vision-language model, over one SQLite store. "
+        "Research use only.",
+        no_args_is_help=True,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+        callback=_root,
+    )
+    for name, attribute in STAGES.items():
+        if name in stages:
+            found = getattr(import_module(f"radvlm_cli.commands.{name}"), attribute)
+            if isinstance(found, typer.Typer):
+                app.add_typer(found, name=name)
+            else:
+                app.command(name)(found)
+    return app
 
 
 def _version(wanted: bool) -> None:
@@ -56,7 +61,6 @@ def _version(wanted: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
 def _root(
     version: Annotated[
         bool, typer.Option("--version", help="Print the version.", callback=_version, is_eager=True)
@@ -73,7 +77,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 def run(arguments: list[str]) -> int:
     """Run the command line; return the exit code. Bugs keep their traceback (exit code 1)."""
     try:
-        app(arguments)
+        without_validators(get_command(application(_needed(arguments))))(arguments)
     except SystemExit as ended:  # Typer has said what is wrong with the options, or a command chose its code
         return ended.code if isinstance(ended.code, int) else int(ended.code is not None)
     except RadvlmError as error:
@@ -84,3 +88,10 @@ def run(arguments: list[str]) -> int:
             print(f"{'Go on' if isinstance(error, Interrupted) else 'Try'}:  {hint}", file=sys.stderr)
         return error.exit_code
     return 0
+
+
+def _needed(arguments: Sequence[str]) -> Collection[str]:
+    """The stages without which these arguments cannot be understood."""
+    if arguments[:1] == ["--version"]:
+        return ()
+    return arguments[:1] if arguments and arguments[0] in STAGES else tuple(STAGES)

@@ -8,7 +8,7 @@ import sys
 import pytest
 from typer.main import get_command
 
-from radvlm_cli.main import app
+from radvlm_cli.main import application
 
 HEAVY = (
     "aiohttp",
@@ -31,7 +31,7 @@ GROUPS = (("db",), ("export",))
 
 def _commands() -> list[tuple[str, ...]]:
     found: list[tuple[str, ...]] = [()]
-    for name, command in get_command(app).commands.items():  # type: ignore[attr-defined]
+    for name, command in get_command(application()).commands.items():  # type: ignore[attr-defined]
         found.append((name,))
         found += [(name, inner) for inner in getattr(command, "commands", {})]
     return found

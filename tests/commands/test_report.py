@@ -25,6 +25,7 @@ VIEWS = (
     ["eval", "--labels", "--readable", "--all-metrics", "--every"],
     ["eval", "--by", "sex"],
     ["compare", "maira2", "chexagent"],
+    ["calibration"],
     ["failures"],
     ["sql", "SELECT id, command FROM run"],
 )

@@ -74,6 +74,11 @@ def _plant(store: Store, folder: Path) -> None:
             (json.dumps({"boxes": [list(BOX)], "malformed": 0}),),
         ),
         (
+            "UPDATE parsed SET parser = 'labels/3 plain/1', content = ? WHERE evaluation_id IN (SELECT evaluation.id "
+            "FROM evaluation JOIN test_set ON test_set.id = test_set_id WHERE task = 'classification')",
+            (json.dumps({"labels": {"Edema": 1, "Fracture": -1, "Pneumonia": 0}}),),
+        ),
+        (
             "UPDATE test_sample SET turns = ? WHERE test_set_id = (SELECT id FROM test_set WHERE name = 'findings')",
             (json.dumps([f"What is seen? {SCRIPT}"]),),
         ),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy.stats import binomtest
 
 from radvlm_cli.errors import ConfigError
 from radvlm_cli.metrics.boxes import BoxMatching, RadvlmMap50
@@ -12,7 +13,7 @@ from radvlm_cli.metrics.statistics import bootstrap_difference, clusters
 from radvlm_cli.reporting.comparison import Compared
 from radvlm_cli.reporting.formats import record, write_view
 from radvlm_cli.reporting.tables import View
-from radvlm_cli.stages.reports.comparison import Joined, comparison_view, intervals, won
+from radvlm_cli.stages.reports.comparison import Joined, comparison_view, intervals, right_or_wrong, won
 from radvlm_cli.stages.reports.selection import Wanted
 from radvlm_cli.store.engine import Store
 from radvlm_cli.store.runs import Run
@@ -138,6 +139,38 @@ def test_samples_in_which_a_metric_means_nothing_are_ties() -> None:
     nan = float("nan")
     assert won(np.array([1.0, nan, 0.2, nan]), np.array([0.0, nan, 0.4, 1.0]), "higher") == (1, 2, 1)
     assert won(np.array([1.0, 0.0]), np.array([0.0, 1.0]), "lower") == (1, 0, 1)
+
+
+def test_mcnemar_is_the_binomial_test_where_a_patient_has_one_sample(store: Store, run: Run) -> None:
+    test_set = add_test_set(store, run, "phrases", "phrase", phrases(60, per_patient=1))
+    answers = _answers(60, 45, 1), _answers(60, 25, 2)
+    for model, each in zip(("maira2", "chexagent"), answers, strict=True):
+        add_evaluation(store, run, test_set, model, each)
+    row = _rows(_compare(store, "maira2", "chexagent"))["accuracy_50"]
+    alone = [sum(a == [BOX] and b == [FAR] for a, b in zip(*each, strict=True)) for each in (answers, answers[::-1])]
+    assert row.mcnemar is not None
+    assert (row.mcnemar.only_first, row.mcnemar.only_second) == (row.wins, row.losses) == tuple(alone)
+    assert row.mcnemar.p == pytest.approx(binomtest(alone[0], sum(alone)).pvalue)
+    assert row.p == pytest.approx(row.mcnemar.p, abs=0.005)  # exchanging patients is the same test here, by chance
+
+
+def test_where_mcnemar_is_not_valid_it_is_not_given_and_why_is_said(store: Store, run: Run) -> None:
+    test_set = add_test_set(store, run, "phrases", "phrase", phrases(60))
+    for model, hits in (("maira2", 45), ("chexagent", 25)):
+        add_evaluation(store, run, test_set, model, _answers(60, hits, hits))
+    view = _compare(store, "maira2", "chexagent")
+    assert {row.mcnemar for row in _rows(view).values()} == {None}
+    assert "McNemar's test is not valid here: 60 samples are of 30 patients" in view.tables[0].notes
+
+
+def test_mcnemar_is_not_given_of_what_is_no_mean_of_right_and_wrong() -> None:
+    first, second, of = np.array([1.0, 0.0, 1.0]), np.array([0.0, 0.0, 1.0]), clusters(["a", "b", "c"])
+    assert right_or_wrong((first, second), (2 / 3, 1 / 3), of) == (1, 0, 1.0)
+    assert right_or_wrong((first, second), (0.8, 1 / 3), of) is None  # a ratio of sums
+    assert right_or_wrong((first / 2, second), (1 / 3, 1 / 3), of) is None
+    assert right_or_wrong((first, second), (2 / 3, 1 / 3), clusters(["a", "a", "c"])) is None
+    with_gap = np.array([1.0, np.nan, 1.0]), np.array([0.0, np.nan, 1.0])
+    assert right_or_wrong(with_gap, (1.0, 0.5), clusters(["a", "a", "c"])) == (1, 0, 1.0)
 
 
 @pytest.mark.slow

@@ -10,9 +10,12 @@ import pytest
 from PIL import Image
 
 from radvlm_cli.errors import ConfigError
+from radvlm_cli.metrics.significance import holm
+from radvlm_cli.reporting.comparison import differences_table
 from radvlm_cli.reporting.page.charts import Chart
-from radvlm_cli.reporting.page.page import Beside, Section
+from radvlm_cli.reporting.page.page import Beside, Folded, Section, Words
 from radvlm_cli.reporting.samples import SampleGroup
+from radvlm_cli.stages.reports.page.comparisons import held_against
 from radvlm_cli.stages.reports.page.contents import PageRequest, page_of
 from radvlm_cli.stages.reports.page.flows import flows
 from radvlm_cli.stages.reports.page.pictures import Asked, sample_groups
@@ -115,6 +118,57 @@ def test_the_histogram_has_failures_among_the_samples_without_overlap(store_path
     counts = {value["row"]: value["value"] for value in chart.spec["data"]["values"]}
     assert counts["none"] == 5
     assert sum(counts.values()) == COUNT
+
+
+def test_the_newest_model_is_held_against_the_others_and_p_adjusted_over_all_of_them(tmp_path: Path) -> None:
+    with open_store(tmp_path / "radvlm.db") as store, open_run(store, "eval", {}) as run:
+        test_set = add_test_set(store, run, "mscxr-phrase-test", "phrase", phrases(80))
+        for model, hits in (("maira2", 20), ("chexagent", 64), ("llavaov", 68)):
+            add_evaluation(store, run, test_set, model, [[BOX]] * hits + [[FAR]] * (80 - hits))
+    with open_snapshot(tmp_path / "radvlm.db") as store:
+        newest, *others = sorted(select(store, Wanted()).evaluations, key=lambda one: -one.id)
+        rows, notes = held_against(store, newest, others, {one.id: one.model for one in (newest, *others)})
+    by_place = {(row.compared.metric.name, row.second): row.compared for row in rows}
+    assert {(row.first, row.second) for row in rows} == {("llavaov", "chexagent"), ("llavaov", "maira2")}
+    expected = holm({f"{metric} {model}": row.p or 0 for (metric, model), row in by_place.items()})
+    assert {f"{metric} {model}": row.p_adjusted for (metric, model), row in by_place.items()} == expected
+    clear, alike = by_place["f1_50", "maira2"], by_place["f1_50", "chexagent"]
+    assert (clear.difference.value, alike.difference.value) == pytest.approx((0.6, 0.05))
+    assert (clear.winner, alike.winner) == ("first", None)
+    table = differences_table(newest.test_set, rows, notes)
+    strong = {(row.second, row.compared.metric.name) for row in table.rows if table.columns[4].get(row).strong}
+    assert table.columns[4].field == "difference"
+    assert strong == {place[::-1] for place in by_place if place[1] == "maira2"}
+
+
+def test_a_comparison_is_a_forest_of_differences_with_a_line_at_0_and_its_table(store_path: Path) -> None:
+    with open_snapshot(store_path) as store:
+        sections = {section.id: section.blocks for section in page(store)}
+    _words, beside, folded = sections["comparisons"]
+    assert isinstance(beside, Beside)
+    assert isinstance(folded, Folded)
+    chart = beside.columns[0][0]
+    assert isinstance(chart, Chart)
+    assert chart.title == "mscxr-phrase-test: chexagent minus maira2"
+    line = chart.spec["layer"][0]
+    assert (line["mark"]["type"], line["data"]["values"]) == ("rule", [{"at": 0}])
+    drawn = {value["row"].replace("\n", " "): value["value"] for value in chart.spec["data"]["values"]}
+    told = {row.compared.metric.title: row.compared.difference.value for row in folded.tables[0].rows}
+    assert drawn == told
+    assert [table.name for table in folded.tables] == ["mscxr-phrase-test-differences"]
+
+
+def test_one_model_alone_is_compared_with_nothing(store_path: Path) -> None:
+    with open_snapshot(store_path) as store:
+        assert "comparisons" not in {section.id for section in page(store, Wanted(models=("maira2",)))}
+
+
+def test_without_answers_about_findings_the_calibration_says_why_it_is_empty(store_path: Path) -> None:
+    with open_snapshot(store_path) as store:
+        blocks = {section.id: section.blocks for section in page(store)}["calibration"]
+    said = " ".join(block.text for block in blocks if isinstance(block, Words))
+    assert "No answer of the task classification is shown" in said
+    assert "no model here gives its boxes a score" in said
 
 
 def test_a_store_without_evaluations_has_a_page_that_says_so(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import sys
@@ -50,6 +51,11 @@ def print_table(
 def terminal_width() -> int:
     """Columns of the terminal behind stdout; COLUMNS counts first, a pipe has 120."""
     return shutil.get_terminal_size((_PIPE_WIDTH, 0)).columns
+
+
+def takes_colours() -> bool:
+    """Whether stdout is a terminal that shows colours, and nobody has asked for none (NO_COLOR)."""
+    return sys.stdout.isatty() and os.environ.get("TERM") != "dumb" and not os.environ.get("NO_COLOR")
 
 
 def plain(text: str) -> str:

@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
-from radvlm_cli.commands.output import terminal_width
+from radvlm_cli.commands.output import takes_colours, terminal_width
 from radvlm_cli.config import load_settings
 from radvlm_cli.errors import ConfigError, StoreError
 
 if TYPE_CHECKING:
     from radvlm_cli.reporting.tables import View
+    from radvlm_cli.stages.reports.selection import Wanted
     from radvlm_cli.store.snapshot import Snapshot
 
 
@@ -95,5 +96,12 @@ def show_view(context: typer.Context, own: Given, make: Callable[[Snapshot], Vie
         except KeyError:
             names = ", ".join(table.name for table in view.tables)
             raise ConfigError(f"There is no table {given.table!r} here; there are: {names}.", "--table NAME") from None
-    text = write_view(view, form_of(given).value, width=terminal_width(), colours=sys.stdout.isatty())
+    text = write_view(view, form_of(given).value, width=terminal_width(), colours=takes_colours())
     sys.stdout.write(text)
+
+
+def wanted(models: list[str] | None, test_sets: list[str] | None, tasks: list[str] | None, every: bool) -> Wanted:
+    """What was asked for, as the stages have it."""
+    from radvlm_cli.stages.reports.selection import Wanted
+
+    return Wanted(tuple(models or ()), tuple(test_sets or ()), tuple(tasks or ()), every)

@@ -1,10 +1,11 @@
-"""The file by which a folder of phantoms is known: light, for those who only look for it."""
+"""What tells a phantom world from real data; by itself, as those who only ask need none of what draws one."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 MARK = "PHANTOM.json"
+"""A file at the top of the folder."""
 
 
 def is_world(directory: Path) -> bool:

@@ -1,26 +1,20 @@
-"""Which metrics a task has, in the order of the report, what each is called, and what it lacks here."""
+"""Which metrics a task has, in the order of the report, what each is called, and what it lacks here.
+
+A task's families are imported when they are asked for: a report on boxes has no need of those of texts.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from radvlm_cli.metrics.bertscore import BertScore
-from radvlm_cli.metrics.bleu import Bleu
-from radvlm_cli.metrics.boxes import BoxMatching, LabelledBoxes, RadvlmMap50
-from radvlm_cli.metrics.chexbert import CheXbert
-from radvlm_cli.metrics.cider import CiderD
-from radvlm_cli.metrics.crimson import Crimson
 from radvlm_cli.metrics.family import Family, Need, Table
-from radvlm_cli.metrics.green import Green
-from radvlm_cli.metrics.judge import ConversationJudge
-from radvlm_cli.metrics.labels import LabelScores, Uncertain
-from radvlm_cli.metrics.local_models import Device
-from radvlm_cli.metrics.meteor import Meteor
-from radvlm_cli.metrics.radcliq import RadCliQ
-from radvlm_cli.metrics.radgraph import Compat, Graph, RadGraph
-from radvlm_cli.metrics.rouge import Rouge
+
+if TYPE_CHECKING:
+    from radvlm_cli.metrics.labels import Uncertain
+    from radvlm_cli.metrics.local_models import Device
+    from radvlm_cli.metrics.radgraph import Compat, Graph
 
 Reads = Literal["text", "labels", "substring labels", "boxes", "labelled boxes", "green", "crimson", "judge"]
 """What a family's predictions are. text: the answer; labels: finding -> 1, 0, -1; substring labels: findings that the
@@ -76,19 +70,43 @@ def families(task: str, options: MetricOptions = _USUAL) -> tuple[Listed, ...]:
     if task == "report":
         return _report(options)
     if task == "classification":
-        published = LabelScores(uncertain=options.uncertain, published=True, name="labels_published")
-        listed = (Listed(LabelScores(uncertain=options.uncertain), "labels"),)
-        return (*listed, Listed(Suffixed(published, "_published"), "substring labels")) if options.published else listed
+        return _classification(options)
     if task in ("region", "abnormality", "phrase"):
+        from radvlm_cli.metrics.boxes import BoxMatching, RadvlmMap50
+
         return (Listed(BoxMatching(), "boxes"), Listed(RadvlmMap50(), "boxes"))
     if task == "detection":
+        from radvlm_cli.metrics.boxes import LabelledBoxes
+
         return (Listed(LabelledBoxes(), "labelled boxes"),)
     if task == "conversation":
+        from radvlm_cli.metrics.judge import ConversationJudge
+
         return (Listed(ConversationJudge(), "judge"),)
     raise ValueError(f"{task!r} is no task")
 
 
+def _classification(options: MetricOptions) -> tuple[Listed, ...]:
+    from radvlm_cli.metrics.labels import LabelScores
+
+    listed = (Listed(LabelScores(uncertain=options.uncertain), "labels"),)
+    if not options.published:
+        return listed
+    published = LabelScores(uncertain=options.uncertain, published=True, name="labels_published")
+    return (*listed, Listed(Suffixed(published, "_published"), "substring labels"))
+
+
 def _report(options: MetricOptions) -> tuple[Listed, ...]:
+    from radvlm_cli.metrics.bertscore import BertScore
+    from radvlm_cli.metrics.bleu import Bleu
+    from radvlm_cli.metrics.chexbert import CheXbert
+    from radvlm_cli.metrics.cider import CiderD
+    from radvlm_cli.metrics.crimson import Crimson
+    from radvlm_cli.metrics.green import Green
+    from radvlm_cli.metrics.radcliq import RadCliQ
+    from radvlm_cli.metrics.radgraph import RadGraph
+    from radvlm_cli.metrics.rouge import Rouge
+
     radgraph = RadGraph(options.graphs, options.radgraph_compat)
     chexbert = CheXbert(options.chexbert, options.chexbert_tokenizer, options.device)
     roberta = BertScore("distilroberta", options.bertscore_distilroberta, device=options.device)
@@ -108,6 +126,8 @@ def _report(options: MetricOptions) -> tuple[Listed, ...]:
         Listed(CiderD(), "text"),
     ]
     if options.with_meteor:
+        from radvlm_cli.metrics.meteor import Meteor
+
         listed.insert(-2, Listed(Meteor(options.meteor), "text"))
     if options.published:
         listed += [Listed(Bleu("raw"), "text"), Listed(CiderD("raw"), "text")]

@@ -40,8 +40,9 @@ class Clusters(NamedTuple):
 
     def sums(self, table: Table) -> Table:
         """Add up the rows of each cluster; shape (clusters, columns)."""
-        found = np.zeros((self.number, table.shape[1]))
-        np.add.at(found, self.of_sample, table)
+        found = np.empty((self.number, table.shape[1]))
+        for place, column in enumerate(table.T):  # adds in the order of the samples, as np.add.at does, but faster
+            found[:, place] = np.bincount(self.of_sample, weights=column, minlength=self.number)
         return found
 
     def sizes(self) -> NDArray[np.intp]:
@@ -143,9 +144,9 @@ def minimum_detectable(se: float, *, level: float = LEVEL, power: float = 0.8) -
 
 def normal_quantile(probability: float) -> float:
     """Quantile of the standard normal distribution."""
-    from scipy.special import ndtri
+    from statistics import NormalDist  # scipy takes ten times as long to load
 
-    return float(ndtri(probability))
+    return NormalDist().inv_cdf(probability)
 
 
 def _interval(point: float, drawn: Table, level: float) -> Interval:

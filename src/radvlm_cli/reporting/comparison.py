@@ -11,6 +11,15 @@ from radvlm_cli.reporting.tables import Column, Estimate, Table
 SIGNIFICANT = 0.05
 
 
+class RightOrWrong(NamedTuple):
+    """McNemar's exact test of a metric that is 1 or 0 of each sample, one sample a patient."""
+
+    only_first: int
+    """Samples that the first alone has right."""
+    only_second: int
+    p: float
+
+
 class Compared(NamedTuple):
     """A metric of two models on the samples that both answered."""
 
@@ -31,6 +40,8 @@ class Compared(NamedTuple):
     """Samples in which the first is better, by the metric of the sample alone."""
     ties: int
     losses: int
+    mcnemar: RightOrWrong | None = None
+    """None where the test is not valid."""
 
     @property
     def winner(self) -> str | None:
@@ -107,10 +118,52 @@ def comparison_table(
         Column("p", lambda row: _p(row.p), "text", name="p"),
         Column("p, Holm", lambda row: _p(row.p_adjusted), "text", name="p_holm"),
         Column("detectable", lambda row: row.detectable, "number"),
-        Column("win/tie/loss", lambda row: f"{row.wins:,}/{row.ties:,}/{row.losses:,}", name="win_tie_loss"),
+        Column("win/tie/loss", _outcomes, name="win_tie_loss"),
+        Column("McNemar p", lambda row: _mcnemar(row.mcnemar), "text", name="mcnemar"),
         Column("better", lambda row: {"first": first, "second": second}.get(row.winner or ""), name="better"),
     )
     return Table(test_set.name, test_set.title, columns, tuple(rows), tuple(notes))
+
+
+class Beside(NamedTuple):
+    """One of several models beside the one that all of them are held against."""
+
+    first: str
+    second: str
+    compared: Compared
+
+
+def differences_table(test_set: SampleSet, rows: Sequence[Beside], notes: Sequence[str]) -> Table:
+    """One model minus several others on one test set, by metric; a difference is strong where the data tell."""
+    columns = [
+        Column("metric", lambda row: _title(row.compared.metric), key=True, name="metric"),
+        Column("minus", lambda row: row.second, key=True, name="second"),
+        Column("n", lambda row: row.compared.n, "count"),
+        Column("patients", lambda row: row.compared.patients, "count"),
+        Column("difference", lambda row: _strong(row.compared), "number"),
+        Column("p", lambda row: _p(row.compared.p), "text"),
+        Column("p, Holm", lambda row: _p(row.compared.p_adjusted), "text", name="p_holm"),
+        Column("detectable", lambda row: row.compared.detectable, "number"),
+        Column("win/tie/loss", lambda row: _outcomes(row.compared), name="win_tie_loss"),
+        Column("better", lambda row: {"first": row.first, "second": row.second}.get(row.compared.winner or "")),
+    ]
+    if any(row.compared.mcnemar for row in rows):
+        columns.append(Column("McNemar p", lambda row: _mcnemar(row.compared.mcnemar), "text", name="mcnemar"))
+    first = rows[0].first if rows else "none"
+    title = f"{test_set.name}: {first} minus others"
+    return Table(f"{test_set.name}-differences", title, tuple(columns), tuple(rows), tuple(notes))
+
+
+def _strong(row: Compared) -> Estimate:
+    return row.difference._replace(strong=row.winner is not None)
+
+
+def _outcomes(row: Compared) -> str:
+    return f"{row.wins:,}/{row.ties:,}/{row.losses:,}"
+
+
+def _mcnemar(test: RightOrWrong | None) -> str | None:
+    return None if test is None else f"{_p(test.p)} ({test.only_first:,}:{test.only_second:,})"
 
 
 def _title(metric: Metric) -> str:

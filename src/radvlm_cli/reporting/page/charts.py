@@ -61,8 +61,10 @@ class Point(NamedTuple):
     high: float | None = None
 
 
-def forest(title: str, rows: Sequence[Measured], what: str, domain: tuple[float, float] | None) -> Chart:
-    """Points with 95 % intervals, the series of a row below one another."""
+def forest(
+    title: str, rows: Sequence[Measured], what: str, domain: tuple[float, float] | None, *, zero: bool = False
+) -> Chart:
+    """Points with 95 % intervals, the series of a row below one another; `zero`: of differences, with a line at 0."""
     drawn = [row for row in rows if row.estimate.value is not None]
     series = in_order(row.series for row in rows)
     values = [
@@ -76,8 +78,8 @@ def forest(title: str, rows: Sequence[Measured], what: str, domain: tuple[float,
         }
         for row in drawn
     ]
-    scale: Spec = {"zero": False, "nice": True, "padding": 10}
-    axis: Spec = {"tickCount": 5}
+    scale: Spec = {"zero": zero, "nice": True, "padding": 10}
+    axis: Spec = {"tickCount": 4 if zero else 5}
     if domain:  # a little wider, so that points at its ends are whole
         margin = 0.015 * (domain[1] - domain[0])
         scale = {"domain": [domain[0] - margin, domain[1] + margin], "clamp": True}
@@ -112,9 +114,21 @@ def forest(title: str, rows: Sequence[Measured], what: str, domain: tuple[float,
             "encoding": {"x": {**across, "field": "value"}, **shaped(series)},
         },
     ]
+    if zero:
+        spec["layer"].insert(0, _LINE_AT_ZERO)
     count = len(in_order(row.row for row in rows))
     alt = f"{title}. Points with 95 % intervals for {count} rows and {listed_names(series)}."
-    return Chart(title, spec, _measured_table(title, rows), alt, 2 * len(values))
+    return Chart(title, spec, _measured_table(title, rows), alt, 2 * len(values) + zero)
+
+
+_LINE_AT_ZERO: Spec = {
+    "data": {"values": [{"at": 0}]},
+    "mark": {"type": "rule", "strokeWidth": 1.5, "strokeDash": [5, 4], "opacity": 0.7, "color": "currentColor"},
+    "encoding": {
+        "x": {"field": "at", "type": "quantitative"},
+        **dict.fromkeys(("y", "yOffset", "color", "tooltip"), None),
+    },
+}
 
 
 def _measured_table(title: str, rows: Sequence[Measured]) -> Table:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from radvlm_cli.errors import ConfigError
 from radvlm_cli.metrics.family import Family, Table
-from radvlm_cli.metrics.significance import holm, permutation_test
+from radvlm_cli.metrics.significance import holm, mcnemar, permutation_test
 from radvlm_cli.metrics.statistics import (
     Clusters,
     Interval,
@@ -18,7 +17,7 @@ from radvlm_cli.metrics.statistics import (
     clusters,
     minimum_detectable,
 )
-from radvlm_cli.reporting.comparison import SIGNIFICANT, Compared, comparison_table
+from radvlm_cli.reporting.comparison import SIGNIFICANT, Compared, RightOrWrong, comparison_table
 from radvlm_cli.reporting.tables import Estimate, View
 from radvlm_cli.reporting.tables import Table as Shown
 from radvlm_cli.stages.reports.numbers import (
@@ -27,22 +26,11 @@ from radvlm_cli.stages.reports.numbers import (
     read_numbers,
     scored_families,
 )
-from radvlm_cli.stages.reports.selection import Evaluated, Wanted, select
+from radvlm_cli.stages.reports.pairing import Pair, conditions_apart, pairs_of
+from radvlm_cli.stages.reports.selection import Evaluated, Wanted
 from radvlm_cli.store.snapshot import Snapshot
 
 _RESCORE = "radvlm eval --rescore {}"
-
-
-class Pair(NamedTuple):
-    """Two evaluations on the samples that both have."""
-
-    first: Evaluated
-    second: Evaluated
-    places: tuple[NDArray[np.intp], NDArray[np.intp]]
-    """Positions of the common samples in the test set of each, in the same order."""
-    of: Clusters
-    """Patients of the common samples."""
-    remark: str | None
 
 
 class Joined(NamedTuple):
@@ -72,72 +60,22 @@ def comparison_view(store: Snapshot, first: str, second: str, wanted: Wanted, ev
         "Difference: first minus second, 95 % interval of the paired bootstrap of patients (2,000 draws, seed 0). "
         "p: models exchanged patient by patient (10,000 times, seed 0); Holm: over the metrics of a table. Detectable: "
         "true difference found with 80 % power. Win/tie/loss: samples. Better: no 0 in the interval and p after Holm "
-        f"below {SIGNIFICANT}; the data tell of no other."
+        f"below {SIGNIFICANT}; the data tell of no other. McNemar: exact, not adjusted, in brackets the samples that "
+        "one model alone has right; of metrics that are right or wrong of each sample, where a patient has one sample."
     )
     return View("compare", f"{first} and {second}", tables, (note,))
 
 
-def pairs_of(store: Snapshot, first: str, second: str, wanted: Wanted) -> list[Pair]:
-    """The evaluations of the two models (names, or numbers of evaluations) by test set, on their common samples."""
-    sides = [select(store, wanted._replace(models=(name,))).evaluations for name in (first, second)]
-    found = []
-    for one in sides[0]:
-        same = [other for other in sides[1] if other.test_set.id == one.test_set.id and other.id != one.id]
-        named = [other for other in sides[1] if other.test_set.name == one.test_set.name and other.id != one.id]
-        for other in (same or named)[-1:]:
-            pair = _pair(store, one, other)
-            if pair is not None:
-                found.append(pair)
-    if not found:
-        raise ConfigError(f"{first} and {second} were not asked the same samples.", "radvlm report eval")
-    return found
-
-
-def _pair(store: Snapshot, first: Evaluated, second: Evaluated) -> Pair | None:
-    """Match samples by their id; in two test sets also by what is asked and what is right."""
-    sql = (
-        "SELECT a.position, b.position, a.sample_id, a.patient_id FROM test_sample a JOIN test_sample b "
-        "ON b.test_set_id = ? AND b.{} WHERE a.test_set_id = ? ORDER BY a.position"
-    )
-    ids, remark = (second.test_set.id, first.test_set.id), None
-    if first.test_set.id == second.test_set.id:
-        rows = list(store.rows(sql.format("position = a.position"), ids))
-    else:
-        there = {
-            (sample, turns, reference): position
-            for position, sample, turns, reference in store.rows(
-                "SELECT position, sample_id, turns, reference FROM test_sample WHERE test_set_id = ?", ids[:1]
-            )
-        }
-        rows = [
-            (position, there[sample, turns, reference], sample, patient)
-            for position, sample, patient, turns, reference in store.rows(
-                "SELECT position, sample_id, patient_id, turns, reference FROM test_sample WHERE test_set_id = ? "
-                "ORDER BY position",
-                ids[1:],
-            )
-            if (sample, turns, reference) in there
-        ]
-        remark = (
-            f"two test sets of that name: {len(rows):,} samples in common, of {first.test_set.samples:,} and "
-            f"{second.test_set.samples:,}"
-        )
-    if not rows:
-        return None
-    keys = [f"sample {sample}" if patient is None else f"patient {patient}" for _a, _b, sample, patient in rows]
-    places = np.array([row[0] for row in rows], dtype=np.intp), np.array([row[1] for row in rows], dtype=np.intp)
-    return Pair(first, second, places, clusters(keys), remark)
-
-
 def _table(store: Snapshot, pair: Pair, every_metric: bool) -> Shown:
-    joined, notes = _join(store, pair)
+    joined, notes = join(store, pair)
     rows = compared(joined, every_metric) if joined.families else []
     if pair.remark:
         notes.insert(0, pair.remark)
     for one in (pair.first, pair.second):
         if one.status != "complete":
             notes.append(f"evaluation {one.id} is not complete: what was not asked counts as wrong")
-    differing = _conditions(store, pair)
+    notes += [why] if (why := why_no_mcnemar(rows)) else []
+    differing = conditions_apart(store, pair)
     if differing:
         notes.append(f"asked under other conditions: {differing}")
     names = (f"{pair.first.model} #{pair.first.id}", f"{pair.second.model} #{pair.second.id}")
@@ -145,7 +83,7 @@ def _table(store: Snapshot, pair: Pair, every_metric: bool) -> Shown:
     return comparison_table(test_set, names, rows, notes)._replace(empty="nothing that both were scored by")
 
 
-def _join(store: Snapshot, pair: Pair) -> tuple[Joined, list[str]]:
+def join(store: Snapshot, pair: Pair) -> tuple[Joined, list[str]]:
     """The numbers of the families that both have, in one version; and what is said of the others."""
     versions = scored_families(store, pair.first.id), scored_families(store, pair.second.id)
     chosen: list[Family] = []
@@ -216,6 +154,9 @@ def compared(joined: Joined, every_metric: bool) -> list[Compared]:
                 wins=wins,
                 ties=ties,
                 losses=losses,
+                mcnemar=right_or_wrong(
+                    (alone[0][name], alone[1][name]), (drawn[f"1{name}"].value, drawn[f"2{name}"].value), joined.of
+                ),
             )
         )
     return rows
@@ -249,16 +190,35 @@ def won(first: Table, second: Table, better: str) -> tuple[int, int, int]:
     return wins, len(apart) - wins - losses, losses
 
 
+def right_or_wrong(alone: tuple[Table, Table], whole: tuple[float, float], of: Clusters) -> RightOrWrong | None:
+    """McNemar's test of a metric: `alone` of single samples, `whole` of all of them together, by model.
+
+    None where the test says nothing of the metric: a value of a sample is neither 0 nor 1, the metric is no mean of
+    them (F1 of boxes is not, even where each sample's happens to be 0 or 1), or a patient has more than one sample.
+    """
+    defined = ~(np.isnan(alone[0]) | np.isnan(alone[1]))
+    if not defined.any():
+        return None
+    first, second = alone[0][defined], alone[1][defined]
+    if not np.allclose((first.mean(), second.mean()), whole, rtol=0, atol=1e-9):
+        return None
+    patients = Clusters(of.of_sample[defined], len(np.unique(of.of_sample[defined])))
+    try:
+        test = mcnemar(first, second, patients)
+    except ValueError:  # it says itself where it is not valid
+        return None
+    return RightOrWrong(test.only_left, test.only_right, test.p)
+
+
+def why_no_mcnemar(rows: Sequence[Compared]) -> str | None:
+    """What is said below a table in which McNemar's test stands nowhere."""
+    if not rows or any(row.mcnemar for row in rows):
+        return None
+    n, patients = rows[0].n, rows[0].patients
+    if patients < n:
+        return f"McNemar's test is not valid here: {n:,} samples are of {patients:,} patients"
+    return "McNemar's test is not valid here: no metric of the table is right or wrong of each sample"
+
+
 def _known(value: float) -> float | None:
     return None if np.isnan(value) else float(value)
-
-
-def _conditions(store: Snapshot, pair: Pair) -> str:
-    """What of the two identities differs besides the model and its weights."""
-    identities = [
-        json.loads(store.value("SELECT identity FROM evaluation WHERE id = ?", (one.id,)))
-        for one in (pair.first, pair.second)
-    ]
-    own = {"model", "weights", "test_set", "adapter", "prompts", "prompt"}
-    names = sorted({*identities[0], *identities[1]} - own)
-    return ", ".join(name for name in names if identities[0].get(name) != identities[1].get(name))

@@ -17,6 +17,10 @@ _DEAD_AFTER_S = 60
 _SIDE_BY_SIDE = ("train", "eval")
 """Commands of which several runs may be waiting to be resumed, each by its number."""
 _SHOWN = 12
+_CALLS = (
+    "SELECT count(*) FROM prompt CROSS JOIN llm_call INDEXED BY ix_llm_call_report ON llm_call.prompt_id = prompt.id"
+)
+"""Prompt by prompt, as the index has them, so that with a bound on the status only such calls are read."""
 ABSENT = "status IN ('missing','failed')"
 """As the partial index of images has it."""
 
@@ -97,11 +101,11 @@ def _generated(store: Snapshot) -> Iterator[_Count]:
     ):
         bad = held.get(stage, 0)
         yield stage, what, store.value(f"SELECT count(*) FROM {table}"), bad, f"{bad:,} quarantined" if bad else None
-    calls, failed, dollars = next(
-        store.rows("SELECT count(*), sum(status != 'ok'), sum(cost) FROM llm_call INDEXED BY ix_llm_call_report")
-    )
+    calls = store.value("SELECT count(*) FROM llm_call")
+    failed = sum(store.value(f"{_CALLS} AND llm_call.status {beside} 'ok'") for beside in "<>")
+    dollars = store.value("SELECT sum(cost) FROM llm_call INDEXED BY ix_llm_call_report")
     remark = None if dollars is None else f"{cell_text(dollars, 'dollars')} in all"
-    yield "llm", "calls", calls, failed or 0, remark
+    yield "llm", "calls", calls, failed, remark
 
 
 def _built(store: Snapshot) -> Iterator[_Count]:

@@ -26,6 +26,8 @@ from radvlm_cli.stages.reports.failures import causes
 from radvlm_cli.stages.reports.numbers import metric, metrics_shown
 from radvlm_cli.stages.reports.overview import holdings
 from radvlm_cli.stages.reports.page import drawn
+from radvlm_cli.stages.reports.page.calibrations import calibrations
+from radvlm_cli.stages.reports.page.comparisons import comparisons
 from radvlm_cli.stages.reports.page.conditions import conditions, invocations
 from radvlm_cli.stages.reports.page.flows import flows, populations
 from radvlm_cli.stages.reports.page.pictures import Asked, sample_groups
@@ -72,12 +74,15 @@ def page_of(store: Snapshot, request: PageRequest) -> Page:
     """Everything that a page shows. ConfigError where evaluations are asked for that are not there."""
     privacy = privacy_of(store, request.public)
     shown = shown_evaluations(store, request.wanted, privacy)
+    names = drawn.series_names(shown.all())
     sections = [
         Section("glance", "At a glance", [Cards(list(_cards(store, shown))), *_to_know(shown)]),
         Section("flow", "Flow of samples", list(_flow(store, shown, privacy))),
         Section("results", "Results", list(_results(store, shown))),
+        Section("comparisons", "Comparisons", list(comparisons(store, shown.by_test_set, names))),
         Section("boxes", "Boxes", list(_boxes(store, shown))),
         Section("findings", "Findings", list(_findings(store, shown))),
+        Section("calibration", "Calibration", list(calibrations(store, shown.by_test_set, names))),
         Section("samples", "Samples", list(_samples(store, shown, request, privacy))),
         Section("data", "Data", list(_data(store, privacy))),
         Section("training", "Training", list(_training(store, privacy))),
@@ -142,7 +147,7 @@ def _to_know(shown: Shown) -> Iterator[Block]:
     yield Words(
         "Intervals are 95 %, by 2,000 draws of patients (of samples, where a source names no patients). An answer that "
         "failed or cannot be read counts as wrong; nothing is averaged over those that happened to succeed, unless it "
-        "says so. No winner is marked: whether a difference is real says radvlm report compare A B."
+        "says so. No winner is marked; whether a difference is real is told under Comparisons."
     )
     if shown.left_out:
         yield Words(f"{shown.left_out:,} older evaluations are not shown: choose with --model, --task, --test-set.")

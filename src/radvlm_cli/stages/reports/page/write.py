@@ -48,7 +48,7 @@ def write_html(store: Snapshot, target: Path, choice: Choice) -> Written:
         seed=choice.seed,
         data_dir=choice.data_dir,
         derived_dir=choice.derived_dir,
-        credentialed=[name for name, make in SOURCES.items() if make().info.credentialed],
+        credentialed=_credentialed(store),
         phantoms=_phantoms(store, choice.data_dir),
     )
     page = page_of(store, request)
@@ -67,6 +67,12 @@ def write_markdown_checklist(store: Snapshot, target: Path, choice: Choice) -> W
     with atomic_write(target, "wb") as stream:
         stream.write(text)
     return Written(target, len(text), False)
+
+
+def _credentialed(store: Snapshot) -> list[str]:
+    """Sources of test sets that only those may see who signed their agreement; no other source is loaded."""
+    known = [name for (name,) in store.rows("SELECT DISTINCT source FROM test_set ORDER BY source") if name in SOURCES]
+    return [name for name in known if SOURCES[name]().info.credentialed]
 
 
 def _phantoms(store: Snapshot, data_dir: Path | None) -> bool:
