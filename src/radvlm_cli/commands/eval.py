@@ -12,8 +12,8 @@ from radvlm_cli.commands import eval_options as given_as
 from radvlm_cli.commands import options
 from radvlm_cli.commands.output import print_json, print_table, say
 from radvlm_cli.commands.running import stage_run
-from radvlm_cli.config import Settings, configured_settings, load_settings, zero_retention_confirmed
-from radvlm_cli.errors import ConfigError, StoreError
+from radvlm_cli.config import Settings, configured_settings, existing_settings, zero_retention_confirmed
+from radvlm_cli.errors import ConfigError
 
 if TYPE_CHECKING:
     from radvlm_cli.stages.evaluate import Evaluated
@@ -93,9 +93,7 @@ def eval_(
     if list_all:
         _list(given)
         return
-    where = load_settings(data_dir=data_dir, derived_dir=derived_dir, store=store)
-    if not where.store.exists():
-        raise StoreError(f"There is no store at {where.store}.", "radvlm prepare --source all --data-dir PATH")
+    where = existing_settings(data_dir=data_dir, derived_dir=derived_dir, store=store)
     again_at = [name for name in ("rescore", "follow", "green", "judge") if given[name] is not None]
     if len(again_at) > 1:
         raise ConfigError(f"--{again_at[0]} and --{again_at[1]} are two commands.", "Give one of them.")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -13,6 +13,7 @@ from radvlm_cli.errors import ConfigError
 
 if TYPE_CHECKING:
     from radvlm_cli.reporting.tables import View
+    from radvlm_cli.stages.reports.selection import Wanted
     from radvlm_cli.store.snapshot import Snapshot
 
 app = typer.Typer(no_args_is_help=False)
@@ -53,24 +54,13 @@ def report(
     if files.any:
         page.write_files(files, context.obj)
     elif context.invoked_subcommand is None:
+        from radvlm_cli.stages.reports.overview import overview
 
-        def make(snapshot: Snapshot) -> View:
-            from radvlm_cli.stages.reports.overview import overview
-
-            return overview(snapshot)
-
-        given_as.show_view(context, given_as.Given(None, None, False, None, None), make)
+        given_as.show_view(context, context.obj, lambda snapshot, _: overview(snapshot))
 
 
-@app.command()
-def data(
-    context: typer.Context,
-    form: given_as.Format = None,
-    table: given_as.OneTable = None,
-    as_json: options.Json = False,
-    data_dir: options.DataDir = None,
-    store: options.StorePath = None,
-) -> None:
+@given_as.view(app)
+def data() -> given_as.Make:
     """Images, reports, groundings; datasets with the published counts beside those found; leaks.
 
     Examples:
@@ -79,24 +69,13 @@ def data(
 
       radvlm report data --table components --format csv
     """
+    from radvlm_cli.stages.reports.data import data_view
 
-    def make(snapshot: Snapshot) -> View:
-        from radvlm_cli.stages.reports.data import data_view
-
-        return data_view(snapshot)
-
-    given_as.show_view(context, given_as.Given(form, table, as_json, data_dir, store), make)
+    return lambda snapshot, _: data_view(snapshot)
 
 
-@app.command()
-def llm(
-    context: typer.Context,
-    form: given_as.Format = None,
-    table: given_as.OneTable = None,
-    as_json: options.Json = False,
-    data_dir: options.DataDir = None,
-    store: options.StorePath = None,
-) -> None:
+@given_as.view(app)
+def llm() -> given_as.Make:
     """Calls to language models: tokens and dollars by prompt and model, quarantined texts, open batches.
 
     Examples:
@@ -105,26 +84,16 @@ def llm(
 
       radvlm report llm --format json
     """
+    from radvlm_cli.stages.reports.llm import llm_view
 
-    def make(snapshot: Snapshot) -> View:
-        from radvlm_cli.stages.reports.llm import llm_view
-
-        return llm_view(snapshot)
-
-    given_as.show_view(context, given_as.Given(form, table, as_json, data_dir, store), make)
+    return lambda snapshot, _: llm_view(snapshot)
 
 
-@app.command()
+@given_as.view(app)
 def training(
-    context: typer.Context,
     run: Annotated[int | None, typer.Option("--run", help="One run in detail: its curve and checkpoints.")] = None,
     points: Annotated[int, typer.Option("--points", min=1, help="Points of the curve.")] = 20,
-    form: given_as.Format = None,
-    table: given_as.OneTable = None,
-    as_json: options.Json = False,
-    data_dir: options.DataDir = None,
-    store: options.StorePath = None,
-) -> None:
+) -> given_as.Make:
     """Training runs: steps, loss, throughput, checkpoints.
 
     Examples:
@@ -133,37 +102,25 @@ def training(
 
       radvlm report training --run 12 --points 100 --table steps --format csv
     """
+    from radvlm_cli.stages.reports.training import training_view
 
-    def make(snapshot: Snapshot) -> View:
-        from radvlm_cli.stages.reports.training import training_view
-
-        return training_view(snapshot, run, points)
-
-    given_as.show_view(context, given_as.Given(form, table, as_json, data_dir, store), make)
+    return lambda snapshot, _: training_view(snapshot, run, points)
 
 
-@app.command("eval")
+@given_as.view(app, "eval")
 def eval_(
-    context: typer.Context,
     model: given_as.Models = None,
     test_set: given_as.TestSets = None,
     task: given_as.Tasks = None,
-    labels: Annotated[
-        bool, typer.Option("--labels", help="given_as.Every finding by itself, with its prevalence.")
-    ] = False,
+    labels: Annotated[bool, typer.Option("--labels", help="Every finding by itself, with its prevalence.")] = False,
     by: Annotated[given_as.By | None, typer.Option("--by", help="The main metrics in groups of patients.")] = None,
     readable: Annotated[
         bool, typer.Option("--readable", help="Also over the answers that could be read only (a survivors' subset).")
     ] = False,
     all_metrics: given_as.AllMetrics = False,
     every: given_as.Every = False,
-    form: given_as.Format = None,
-    table: given_as.OneTable = None,
-    as_json: options.Json = False,
-    data_dir: options.DataDir = None,
-    store: options.StorePath = None,
-) -> None:
-    """given_as.Models by metrics, with n, 95 % intervals, coverage and failures; published figures beside ours.
+) -> given_as.Make:
+    """Models by metrics, with n, 95 % intervals, coverage and failures; published figures beside ours.
 
     Examples:
 
@@ -176,32 +133,23 @@ def eval_(
     if by is not None and (labels or readable or all_metrics):
         raise ConfigError("--by shows the main metrics by group; it goes with no other selection of metrics.", "--by")
 
-    def make(snapshot: Snapshot) -> View:
-        from radvlm_cli.stages.reports.evaluations import Shown, evaluations_view
-        from radvlm_cli.stages.reports.subgroups import subgroups_view
+    from radvlm_cli.stages.reports.evaluations import Shown, evaluations_view
+    from radvlm_cli.stages.reports.subgroups import subgroups_view
 
-        wanted = _wanted(model, test_set, task, every)
-        if by is not None:
-            return subgroups_view(snapshot, wanted, by.value)
-        return evaluations_view(snapshot, wanted, Shown(all_metrics, labels, readable))
-
-    given_as.show_view(context, given_as.Given(form, table, as_json, data_dir, store), make)
+    wanted = _wanted(model, test_set, task, every)
+    if by is not None:
+        return lambda snapshot, _: subgroups_view(snapshot, wanted, by.value)
+    return lambda snapshot, _: evaluations_view(snapshot, wanted, Shown(all_metrics, labels, readable))
 
 
-@app.command()
+@given_as.view(app)
 def compare(
-    context: typer.Context,
     first: Annotated[str, typer.Argument(metavar="A", help="Model, or evaluation by number.")],
     second: Annotated[str, typer.Argument(metavar="B", help="Model, or evaluation by number.")],
     test_set: given_as.TestSets = None,
     task: given_as.Tasks = None,
     all_metrics: given_as.AllMetrics = False,
-    form: given_as.Format = None,
-    table: given_as.OneTable = None,
-    as_json: options.Json = False,
-    data_dir: options.DataDir = None,
-    store: options.StorePath = None,
-) -> None:
+) -> given_as.Make:
     """Is A better than B, and is that real? Paired by sample, resampled by patient, adjusted over metrics.
 
     Examples:
@@ -210,30 +158,21 @@ def compare(
 
       radvlm report compare 12 17 --format latex
     """
+    from radvlm_cli.stages.reports.comparison import comparison_view
 
-    def make(snapshot: Snapshot) -> View:
-        from radvlm_cli.stages.reports.comparison import comparison_view
-
-        return comparison_view(snapshot, first, second, _wanted(None, test_set, task, False), all_metrics)
-
-    given_as.show_view(context, given_as.Given(form, table, as_json, data_dir, store), make)
+    wanted = _wanted(None, test_set, task, False)
+    return lambda snapshot, _: comparison_view(snapshot, first, second, wanted, all_metrics)
 
 
-@app.command()
+@given_as.view(app)
 def failures(
-    context: typer.Context,
     model: given_as.Models = None,
     test_set: given_as.TestSets = None,
     task: given_as.Tasks = None,
     worst: Annotated[int, typer.Option("--worst", min=0, help="Samples of each kind.")] = 10,
     whole: Annotated[bool, typer.Option("--whole", help="Texts as long as they are.")] = False,
     every: given_as.Every = False,
-    form: given_as.Format = None,
-    table: given_as.OneTable = None,
-    as_json: options.Json = False,
-    data_dir: options.DataDir = None,
-    store: options.StorePath = None,
-) -> None:
+) -> given_as.Make:
     """Answers that count as wrong, by cause; unreadable and worst samples with the raw text.
 
     Examples:
@@ -242,33 +181,21 @@ def failures(
 
       radvlm report failures --model chexagent --task phrase --worst 50 --whole --format json
     """
+    from radvlm_cli.stages.reports.failures import failures_view
 
-    def make(snapshot: Snapshot) -> View:
-        from radvlm_cli.stages.reports.failures import failures_view
-
-        # Programs get texts whole; people get them cut, unless they ask.
-        full = whole or given_as.form_of(given_as.merged(context, given)) in (
-            given_as.FormatName.csv,
-            given_as.FormatName.json,
-        )
-        return failures_view(snapshot, _wanted(model, test_set, task, every), worst=worst, whole=full)
-
-    given = given_as.Given(form, table, as_json, data_dir, store)
-    given_as.show_view(context, given, make)
+    wanted = _wanted(model, test_set, task, every)
+    # Programs get texts whole; people get them cut, unless they ask.
+    for_programs = (given_as.FormatName.csv, given_as.FormatName.json)
+    return lambda snapshot, form: failures_view(snapshot, wanted, worst=worst, whole=whole or form in for_programs)
 
 
-@app.command()
+@given_as.view(app, one_table=False)
 def sql(
-    context: typer.Context,
     query: Annotated[str, typer.Argument(help="One statement; docs/store.md describes tables and views.")],
     limit: Annotated[
         int | None, typer.Option("--limit", min=1, help="Rows at most.", show_default="1,000 for a table, else all")
     ] = None,
-    form: given_as.Format = None,
-    as_json: options.Json = False,
-    data_dir: options.DataDir = None,
-    store: options.StorePath = None,
-) -> None:
+) -> given_as.Make:
     """Ask the store in SQL. It is open for reading only.
 
     Examples:
@@ -277,18 +204,16 @@ def sql(
 
       radvlm report sql "SELECT * FROM problem" --format csv
     """
-    given = given_as.Given(form, None, as_json, data_dir, store)
+    from radvlm_cli.stages.reports.queries import query_view
 
-    def make(snapshot: Snapshot) -> View:
-        from radvlm_cli.stages.reports.queries import query_view
-
-        shown = 1000 if given_as.form_of(given_as.merged(context, given)) is given_as.FormatName.table else None
+    def make(snapshot: Snapshot, form: given_as.FormatName) -> View:
+        shown = 1000 if form is given_as.FormatName.table else None
         return query_view(snapshot, query, limit or shown)
 
-    given_as.show_view(context, given, make)
+    return make
 
 
-def _wanted(models: list[str] | None, test_sets: list[str] | None, tasks: list[str] | None, every: bool) -> Any:
+def _wanted(models: list[str] | None, test_sets: list[str] | None, tasks: list[str] | None, every: bool) -> Wanted:
     from radvlm_cli.stages.reports.selection import Wanted
 
     return Wanted(tuple(models or ()), tuple(test_sets or ()), tuple(tasks or ()), every)
