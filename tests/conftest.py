@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -25,10 +26,21 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
 
 
+@pytest.fixture(scope="session")
+def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store without rows: copied, it saves the migrations; not to be changed."""
+    path = tmp_path_factory.mktemp("empty") / "radvlm.db"
+    with open_store(path):
+        return path
+
+
 @pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
+def store(tmp_path: Path, empty_store: Path) -> Iterator[Store]:
     """An empty store."""
-    with open_store(tmp_path / "store" / "radvlm.db") as store:
+    path = tmp_path / "store" / "radvlm.db"
+    path.parent.mkdir()
+    shutil.copy(empty_store, path)
+    with open_store(path) as store:
         yield store
 
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from typing import Annotated, NoReturn
+from functools import cache
+from typing import Annotated, Any, NoReturn
 
 import typer
+from typer.main import get_command
 
 from radvlm_cli import __version__
 from radvlm_cli.commands import (
@@ -71,7 +73,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 def run(arguments: list[str]) -> int:
     """Run the command line; return the exit code. Bugs keep their traceback (exit code 1)."""
     try:
-        app(arguments)
+        _command()(arguments)
     except SystemExit as ended:  # Typer has said what is wrong with the options, or a command chose its code
         return ended.code if isinstance(ended.code, int) else int(ended.code is not None)
     except RadvlmError as error:
@@ -82,3 +84,9 @@ def run(arguments: list[str]) -> int:
             print(f"{'Go on' if isinstance(error, Interrupted) else 'Try'}:  {hint}", file=sys.stderr)
         return error.exit_code
     return 0
+
+
+@cache
+def _command() -> Any:
+    """What Typer makes of the signatures of all commands: it takes a while, so once a process."""
+    return get_command(app)

@@ -13,7 +13,6 @@ from radvlm_cli.demo.world import write_world
 from radvlm_cli.sources import SOURCES, Conversion, Options
 from radvlm_cli.sources.dicom import Converted, convert
 from radvlm_cli.stages import conversions
-from radvlm_cli.store.engine import open_store
 from tests.bad_input.trial import Content, Trial
 
 FOLDERS = {
@@ -35,14 +34,6 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("undamaged") / "data"
     write_world(folder, seed=1, patients=3)
     return folder
-
-
-@pytest.fixture(scope="session")
-def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A store without rows: copied, it saves the migrations."""
-    path = tmp_path_factory.mktemp("empty") / "radvlm.db"
-    with open_store(path):
-        return path
 
 
 @pytest.fixture(autouse=True)
