@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 
 from radvlm_cli.demo.world import write_world
-from radvlm_cli.sources import SOURCES, Conversion, Options
-from radvlm_cli.sources.dicom import Converted, convert
+from radvlm_cli.sources import SOURCES
 from radvlm_cli.stages import conversions
 from tests.bad_input.trial import Content, Trial
+from tests.phantoms import convert_here
 
 FOLDERS = {
     "mimic": "MIMIC-CXR-JPG",
@@ -39,12 +39,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(autouse=True)
 def conversions_in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
     """Start no worker processes: they are tested elsewhere, and each takes a second."""
-
-    def here(jobs: list[Conversion], options: Options, _workers: int) -> Iterator[tuple[Conversion, Converted]]:
-        for job in jobs:
-            yield job, convert(job.source, job.target, size=options.size, square=options.square)
-
-    monkeypatch.setattr(conversions, "run_pool", here)
+    monkeypatch.setattr(conversions, "run_pool", convert_here)
 
 
 class Whole(NamedTuple):

@@ -11,7 +11,7 @@ import pytest
 
 from radvlm_cli.demo.world import write_world
 from radvlm_cli.errors import ConfigError, DataError
-from tests.demo.conftest import PATIENTS, World
+from tests.phantoms import PATIENTS, World
 
 _SCRIPT = """
 import sys
