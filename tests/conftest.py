@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +10,7 @@ import pytest
 
 from radvlm_cli.store.engine import Store, open_store
 from radvlm_cli.store.runs import Run, open_run
+from tests.stores import empty_store
 
 
 @pytest.fixture(autouse=True)
@@ -26,21 +26,10 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
 
 
-@pytest.fixture(scope="session")
-def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A store without rows: copied, it saves the migrations; not to be changed."""
-    path = tmp_path_factory.mktemp("empty") / "radvlm.db"
-    with open_store(path):
-        return path
-
-
 @pytest.fixture
-def store(tmp_path: Path, empty_store: Path) -> Iterator[Store]:
+def store(tmp_path: Path) -> Iterator[Store]:
     """An empty store."""
-    path = tmp_path / "store" / "radvlm.db"
-    path.parent.mkdir()
-    shutil.copy(empty_store, path)
-    with open_store(path) as store:
+    with open_store(empty_store(tmp_path / "store" / "radvlm.db")) as store:
         yield store
 
 

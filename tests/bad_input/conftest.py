@@ -14,6 +14,7 @@ from radvlm_cli.sources import SOURCES
 from radvlm_cli.stages import conversions
 from tests.bad_input.trial import Content, Trial
 from tests.phantoms import convert_here
+from tests.stores import empty_store
 
 FOLDERS = {
     "mimic": "MIMIC-CXR-JPG",
@@ -61,7 +62,6 @@ def undamaged() -> dict[str, Whole]:
 @pytest.fixture
 def begin(
     world: Path,
-    empty_store: Path,
     undamaged: dict[str, Whole],
     tmp_path: Path,
     tmp_path_factory: pytest.TempPathFactory,
@@ -71,7 +71,10 @@ def begin(
 
     def at(source: str, home: Path) -> Trial:
         needs = SOURCES[source]().info.needs
-        shutil.copy(whole(needs[0]).store if needs else empty_store, home / "radvlm.db")
+        if needs:
+            shutil.copy(whole(needs[0]).store, home / "radvlm.db")
+        else:
+            empty_store(home / "radvlm.db")
         return Trial(world / FOLDERS[source], home, capsys)
 
     def whole(source: str) -> Whole:
