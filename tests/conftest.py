@@ -10,6 +10,7 @@ import pytest
 
 from radvlm_cli.store.engine import Store, open_store
 from radvlm_cli.store.runs import Run, open_run
+from tests.stores import empty_store
 
 
 @pytest.fixture(autouse=True)
@@ -28,7 +29,7 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[Store]:
     """An empty store."""
-    with open_store(tmp_path / "store" / "radvlm.db") as store:
+    with open_store(empty_store(tmp_path / "store" / "radvlm.db")) as store:
         yield store
 
 

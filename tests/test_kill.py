@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from radvlm_cli.demo.world import write_world
+from tests.phantoms import phantom_world
 
 # Every column but row ids of artifacts, run ids and times: those tell when and by which run, not what.
 CONTENT = {
@@ -72,9 +72,7 @@ class Place(NamedTuple):
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("kill") / "data"
-    write_world(folder, seed=3)
-    return folder
+    return phantom_world(tmp_path_factory, "official").root
 
 
 def _finish(place: Place, stage: str) -> float:

@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -79,20 +79,35 @@ def _answers_by_call(log: Path) -> tuple[Counter[str], int]:
     return answered, sum(answered.values())
 
 
-def _kill_and_compare(tmp_path: Path, kills: int, how: signal.Signals) -> None:
-    with _server(tmp_path, "--latency-ms", "40", "--fault-rate", "0.2", "--seed", "7") as (url, log):
-        whole = _data(tmp_path, "whole")
+_FAULTS = ("--latency-ms", "40", "--fault-rate", "0.2", "--seed", "7")
+
+
+class Whole(NamedTuple):
+    """A job that nothing stopped."""
+
+    texts: list[tuple[Any, ...]]
+    took_s: float
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Whole:
+    folder = tmp_path_factory.mktemp("whole")
+    data = _data(folder, "whole")
+    with _server(folder, *_FAULTS) as (url, _log):
         begun = time.monotonic()
-        subprocess.run(_command(whole, url, "--no-files"), check=False, capture_output=True)
-        took = time.monotonic() - begun
-        log.write_text("")
+        subprocess.run(_command(data, url, "--no-files"), check=False, capture_output=True)
+        return Whole(_texts(data), time.monotonic() - begun)
+
+
+def _kill_and_compare(tmp_path: Path, whole: Whole, kills: int, how: signal.Signals) -> None:
+    with _server(tmp_path, *_FAULTS) as (url, log):
         data, rng, met = _data(tmp_path, "killed"), random.Random(kills), 0
         for _ in range(kills):
-            met += _stop_after(_command(data, url), rng.uniform(0.8, max(1.0, 0.6 * took)), how)
+            met += _stop_after(_command(data, url), rng.uniform(0.8, max(1.0, 0.6 * whole.took_s)), how)
         subprocess.run(_command(data, url), check=False, capture_output=True)
         answered, total = _answers_by_call(log)
     texts = _texts(data)
-    assert texts == _texts(whole)
+    assert texts == whole.texts
     assert len({study for study, *_rest in texts}) == len(texts) == ITEMS, "an item has no outcome, or two"
     again = total - len(answered)
     print(f"{met} of {kills} met a process at work; {len(answered)} calls, {again} answered again")
@@ -103,17 +118,17 @@ def _kill_and_compare(tmp_path: Path, kills: int, how: signal.Signals) -> None:
     assert met > 0
 
 
-def test_killed_curation_goes_on_to_the_same_end(tmp_path: Path) -> None:
-    _kill_and_compare(tmp_path, kills=3, how=signal.SIGKILL)
+def test_killed_curation_goes_on_to_the_same_end(tmp_path: Path, whole: Whole) -> None:
+    _kill_and_compare(tmp_path, whole, kills=3, how=signal.SIGKILL)
 
 
-def test_after_ctrl_c_no_answered_call_is_asked_again(tmp_path: Path) -> None:
-    _kill_and_compare(tmp_path, kills=2, how=signal.SIGINT)
+def test_after_ctrl_c_no_answered_call_is_asked_again(tmp_path: Path, whole: Whole) -> None:
+    _kill_and_compare(tmp_path, whole, kills=2, how=signal.SIGINT)
 
 
 @pytest.mark.slow
-def test_thirty_kills(tmp_path: Path) -> None:
-    _kill_and_compare(tmp_path, kills=30, how=signal.SIGKILL)
+def test_thirty_kills(tmp_path: Path, whole: Whole) -> None:
+    _kill_and_compare(tmp_path, whole, kills=30, how=signal.SIGKILL)
 
 
 def _kill_batches(tmp_path: Path, kills: int) -> None:

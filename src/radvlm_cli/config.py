@@ -15,7 +15,7 @@ import tomllib
 from pathlib import Path
 from typing import NamedTuple
 
-from radvlm_cli.errors import ConfigError
+from radvlm_cli.errors import ConfigError, StoreError
 
 FILE = Path("radvlm.toml")
 _HINT = f"Mend or remove it: {FILE} in this folder"
@@ -60,6 +60,16 @@ def load_settings(
     if place is None:
         raise ConfigError("Neither a data folder nor a store is set.", "export DATA_DIR=PATH, or give --data-dir PATH")
     return Settings(home, found["derived_dir"], place)
+
+
+def existing_settings(
+    *, data_dir: Path | None = None, derived_dir: Path | None = None, store: Path | None = None
+) -> Settings:
+    """The settings, for a command that reads what others stored; StoreError if there is no store yet."""
+    settings = load_settings(data_dir=data_dir, derived_dir=derived_dir, store=store)
+    if not settings.store.exists():
+        raise StoreError(f"There is no store at {settings.store}.", "radvlm prepare --source all --data-dir PATH")
+    return settings
 
 
 def configured_settings(*, data_dir: Path | None = None, store: Path | None = None) -> Settings | None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
+from functools import cache
 from importlib import import_module
-from typing import Annotated, NoReturn
+from typing import Annotated, Any, NoReturn
 
 import typer
 from typer.main import get_command
@@ -34,7 +35,7 @@ STAGES = {
 imported when they are asked for, so that a stage does not wait for the others to load."""
 
 
-def application(stages: Collection[str] = tuple(STAGES)) -> typer.Typer:
+def application(stages: Sequence[str] = tuple(STAGES)) -> typer.Typer:
     """The command line with these stages."""
     app = typer.Typer(
         name="radvlm",
@@ -77,7 +78,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 def run(arguments: list[str]) -> int:
     """Run the command line; return the exit code. Bugs keep their traceback (exit code 1)."""
     try:
-        without_validators(get_command(application(_needed(arguments))))(arguments)
+        _command(_needed(arguments))(arguments)
     except SystemExit as ended:  # Typer has said what is wrong with the options, or a command chose its code
         return ended.code if isinstance(ended.code, int) else int(ended.code is not None)
     except RadvlmError as error:
@@ -90,8 +91,14 @@ def run(arguments: list[str]) -> int:
     return 0
 
 
-def _needed(arguments: Sequence[str]) -> Collection[str]:
+def _needed(arguments: Sequence[str]) -> tuple[str, ...]:
     """The stages without which these arguments cannot be understood."""
     if arguments[:1] == ["--version"]:
         return ()
-    return arguments[:1] if arguments and arguments[0] in STAGES else tuple(STAGES)
+    return (arguments[0],) if arguments and arguments[0] in STAGES else tuple(STAGES)
+
+
+@cache
+def _command(stages: tuple[str, ...]) -> Any:
+    """What Typer makes of the signatures of these stages: it takes a while, so once a process."""
+    return without_validators(get_command(application(stages)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +29,12 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
         paths.append(folder / f"{number}.png")
         Image.fromarray(rng.integers(0, 256, shape, dtype=np.uint8)).save(paths[-1])
     return paths
+
+
+@pytest.fixture
+def copied(checkpoint: Path, tmp_path: Path) -> Path:
+    """The checkpoint of the tests' own module, to spoil."""
+    return Path(shutil.copytree(checkpoint, tmp_path / "copied"))
 
 
 def loading(*weights: Path, **changes: object) -> Loading:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -17,15 +16,14 @@ from transformers import SiglipVisionConfig
 from radvlm_cli.adapters.boxes import codec
 from radvlm_cli.adapters.chexagent import CARD, SRRG_CARD
 from radvlm_cli.adapters.chexagent_model import CheXagentAdapter, Visual
-from radvlm_cli.adapters.protocol import Asked, Loading, Protocols, Request, Task
+from radvlm_cli.adapters.protocol import Asked, Loading, Protocols, Request
 from radvlm_cli.errors import ConfigError, DataError
 from radvlm_cli.records import Box, Turn
 from tests.adapters import plain
+from tests.adapters.asking import QUESTIONS, asking
 from tests.adapters.by_hand import chexagent_logits
 from tests.adapters.forcing import says
 from tests.adapters.tiny_chexagent import PATCHES, write_tiny_chexagent
-
-QUESTIONS = ("in the heart", "Where is the   thorax, and what else is there to be seen?", "a")
 
 
 @pytest.fixture(scope="module")
@@ -50,22 +48,11 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     return [folder / f"{number}.png" for number in range(3)]
 
 
-@pytest.fixture
-def copied(checkpoint: Path, tmp_path: Path) -> Path:
-    """A checkpoint to spoil."""
-    return Path(shutil.copytree(checkpoint, tmp_path / "copied"))
-
-
 def loaded(folder: Path, protocol: Protocols = "default") -> CheXagentAdapter:
     """The adapter, as the card loads it."""
     made = CARD.load(Loading((folder,), "cpu", protocol=protocol))
     assert isinstance(made, CheXagentAdapter)
     return made
-
-
-def asking(image: Path, text: str, task: Task = "report") -> Request:
-    """One question about one picture."""
-    return Request(text, image, (Turn("human", text),), task)
 
 
 def test_logits_are_those_of_the_model_written_out_by_hand(

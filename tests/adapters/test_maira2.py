@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -24,11 +23,11 @@ from radvlm_cli.adapters.protocol import Asked, Loading, Request, Task
 from radvlm_cli.errors import ConfigError, DataError
 from radvlm_cli.records import Turn
 from tests.adapters import plain
+from tests.adapters.asking import QUESTIONS, asking
 from tests.adapters.by_hand import maira2_logits
 from tests.adapters.forcing import says
 from tests.adapters.tiny_maira2 import PATCHES, SIDE, write_tiny_maira2
 
-QUESTIONS = ("in the heart", "Where is the   thorax, and what else is there to be seen?", "a")
 FIRST = "model-00001-of-00002.safetensors"
 
 
@@ -55,22 +54,11 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     return [folder / f"{number}.png" for number in range(3)]
 
 
-@pytest.fixture
-def copied(checkpoint: Path, tmp_path: Path) -> Path:
-    """A checkpoint to spoil."""
-    return Path(shutil.copytree(checkpoint, tmp_path / "copied"))
-
-
 def loaded(folder: Path) -> Maira2Adapter:
     """The adapter, as the card loads it."""
     made = CARD.load(Loading((folder,), "cpu"))
     assert isinstance(made, Maira2Adapter)
     return made
-
-
-def asking(image: Path, text: str, task: Task = "report") -> Request:
-    """One question about one picture."""
-    return Request(text, image, (Turn("human", text),), task)
 
 
 def test_logits_are_those_of_the_model_written_out_by_hand(

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from radvlm_cli.adapters import CARDS
 from radvlm_cli.adapters.protocol import Adapter, Card, Loading, WeightsNeed
 from radvlm_cli.adapters.weights import find_weights, identify_weights, lacking_files
 from radvlm_cli.errors import ConfigError
@@ -145,7 +146,11 @@ def test_bytes_are_hashed_once_and_again_when_they_change(tmp_path: Path, monkey
     cache, file = tmp_path / "new" / "hashes.json", tmp_path / "m" / "model.safetensors"
     file.parent.mkdir()
     file.write_bytes(b"weights")
-    first = identify_weights([file.parent], cache=cache)
+    said: list[str] = []
+    first = identify_weights([file.parent], cache=cache, say=said.append)
+    assert said == ["Hashing the weights (kept for the next time)."]
+    assert identify_weights([file.parent], cache=cache, say=said.append) == first
+    assert len(said) == 1, "what is known is not announced"
     monkeypatch.setattr("radvlm_cli.adapters.weights.file_sha256", lambda path: "hashed again")
     assert identify_weights([file.parent], cache=cache) == first
     file.write_bytes(b"WEIGHTS")
@@ -153,3 +158,22 @@ def test_bytes_are_hashed_once_and_again_when_they_change(tmp_path: Path, monkey
     assert identify_weights([file.parent], cache=cache).files == {"0/model.safetensors": "hashed again"}
     cache.write_text("[torn")
     assert identify_weights([file.parent], cache=cache).files == {"0/model.safetensors": "hashed again"}
+
+
+@pytest.mark.parametrize(
+    ("model", "kind", "hint"),
+    [
+        ("radvlm", "maira2", "hf download KrauthammerLab/RadVLM"),
+        ("radvlm", "llava_qwen", "radvlm convert {folder} --output {folder}_hf"),
+        ("maira2", "llava_onevision", "hf download microsoft/maira-2"),
+        ("chexagent", "phi", "hf download StanfordAIMI/CheXagent-2-3b"),
+    ],
+)
+def test_another_models_folder_is_refused_before_anything_is_started(
+    tmp_path: Path, model: str, kind: str, hint: str
+) -> None:
+    (tmp_path / "model.safetensors").touch()
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": kind}))
+    with pytest.raises(ConfigError, match=f"holds a model of type {kind}; ") as caught:
+        find_weights(CARDS[model], [tmp_path])
+    assert str(caught.value.hint).startswith(hint.format(folder=tmp_path))

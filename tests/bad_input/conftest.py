@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 
 from radvlm_cli.demo.world import write_world
-from radvlm_cli.sources import SOURCES, Conversion, Options
-from radvlm_cli.sources.dicom import Converted, convert
+from radvlm_cli.sources import SOURCES
 from radvlm_cli.stages import conversions
-from radvlm_cli.store.engine import open_store
 from tests.bad_input.trial import Content, Trial
+from tests.phantoms import convert_here
+from tests.stores import empty_store
 
 FOLDERS = {
     "mimic": "MIMIC-CXR-JPG",
@@ -37,23 +37,10 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture(scope="session")
-def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A store without rows: copied, it saves the migrations."""
-    path = tmp_path_factory.mktemp("empty") / "radvlm.db"
-    with open_store(path):
-        return path
-
-
 @pytest.fixture(autouse=True)
 def conversions_in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
     """Start no worker processes: they are tested elsewhere, and each takes a second."""
-
-    def here(jobs: list[Conversion], options: Options, _workers: int) -> Iterator[tuple[Conversion, Converted]]:
-        for job in jobs:
-            yield job, convert(job.source, job.target, size=options.size, square=options.square)
-
-    monkeypatch.setattr(conversions, "run_pool", here)
+    monkeypatch.setattr(conversions, "run_pool", convert_here)
 
 
 class Whole(NamedTuple):
@@ -75,7 +62,6 @@ def undamaged() -> dict[str, Whole]:
 @pytest.fixture
 def begin(
     world: Path,
-    empty_store: Path,
     undamaged: dict[str, Whole],
     tmp_path: Path,
     tmp_path_factory: pytest.TempPathFactory,
@@ -85,7 +71,10 @@ def begin(
 
     def at(source: str, home: Path) -> Trial:
         needs = SOURCES[source]().info.needs
-        shutil.copy(whole(needs[0]).store if needs else empty_store, home / "radvlm.db")
+        if needs:
+            shutil.copy(whole(needs[0]).store, home / "radvlm.db")
+        else:
+            empty_store(home / "radvlm.db")
         return Trial(world / FOLDERS[source], home, capsys)
 
     def whole(source: str) -> Whole:

@@ -10,6 +10,7 @@ import pytest
 from tests.bad_input.conftest import Begin
 from tests.bad_input.damage import half, raw
 from tests.bad_input.trial import said
+from tests.stores import empty_store
 
 COMPONENT = "{name: a, task: classification, source: chexpert, split: train}"
 RECIPES: dict[str, tuple[str | bytes, str]] = {
@@ -125,9 +126,9 @@ def test_a_folder_without_datasets_is_one_clear_error(begin: Begin, tmp_path: Pa
     assert "No dataset was found in" in said(ended)
 
 
-def test_an_annotation_source_before_its_images_is_one_clear_error(begin: Begin, empty_store: Path) -> None:
+def test_an_annotation_source_before_its_images_is_one_clear_error(begin: Begin) -> None:
     trial, _ = begin("mscxr")
-    trial.store.write_bytes(empty_store.read_bytes())
+    empty_store(trial.store)
     ended = trial.prepare("mscxr")
     assert "mimic, whose images it describes, is not prepared" in said(ended)
     assert "radvlm prepare --source mimic" in ended.err

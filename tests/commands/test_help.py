@@ -8,7 +8,7 @@ import sys
 import pytest
 from typer.main import get_command
 
-from radvlm_cli.main import application
+from radvlm_cli.main import application, run
 
 HEAVY = (
     "aiohttp",
@@ -50,9 +50,7 @@ def test_help_imports_nothing_heavy(command: tuple[str, ...]) -> None:
 
 
 @pytest.mark.parametrize("command", [c for c in _commands() if c and c not in GROUPS], ids=" ".join)
-def test_help_shows_two_real_examples(command: tuple[str, ...]) -> None:
-    result = subprocess.run(
-        [sys.executable, "-m", "radvlm_cli", *command, "--help"], capture_output=True, text=True, check=True
-    )
-    examples = result.stdout.partition("Examples:")[2]
-    assert examples.count(f"radvlm {' '.join(command)}") >= 2, result.stdout
+def test_help_shows_two_real_examples(command: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
+    assert run([*command, "--help"]) == 0
+    examples = capsys.readouterr().out.partition("Examples:")[2]
+    assert examples.count(f"radvlm {' '.join(command)}") >= 2, examples

@@ -9,8 +9,8 @@ import numpy as np
 import pydicom
 import pytest
 
-from tests.demo.conftest import World
 from tests.demo.recount import rows
+from tests.phantoms import World
 
 MIMIC = "MIMIC-CXR-JPG"
 

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from tests.demo.conftest import World
 from tests.demo.recount import rows
+from tests.phantoms import World
 
 
 class TestChexpert:

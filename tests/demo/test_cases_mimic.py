@@ -6,8 +6,8 @@ import zipfile
 
 import pytest
 
-from tests.demo.conftest import World
 from tests.demo.recount import rows
+from tests.phantoms import World
 
 MIMIC = "MIMIC-CXR-JPG"
 

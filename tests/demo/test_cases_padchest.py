@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image as Pillow
 
-from tests.demo.conftest import World
 from tests.demo.recount import rows
+from tests.phantoms import World
 
 
 class TestPadchest:

@@ -9,9 +9,9 @@ import pytest
 from PIL import Image as Pillow
 
 from radvlm_cli.demo.world import write_world
-from tests.demo.conftest import World
 from tests.demo.recount import Record, leaking, recount, rows, valid_box
 from tests.demo.recount_written import recount_written
+from tests.phantoms import World
 
 TRAINING = (
     "mimic-report",

@@ -9,7 +9,7 @@ from pydicom.encaps import generate_frames
 
 from radvlm_cli.demo.dicom_writer import SYNTAXES, Form, stored_values, write_dicom
 from radvlm_cli.demo.jpeg_lossless import encode_lossless
-from tests.demo.conftest import World
+from tests.phantoms import World
 
 
 def picture(seed: int = 0) -> np.ndarray:

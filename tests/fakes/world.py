@@ -10,6 +10,7 @@ from typing import Any
 
 from radvlm_cli.store.engine import Store
 from radvlm_cli.store.runs import Run
+from tests.stores import empty_store
 
 SENTENCES = (
     "The heart is mildly enlarged.",
@@ -45,7 +46,7 @@ def make_store(path: Path, number: int) -> Path:
     from radvlm_cli.store.engine import open_store
     from radvlm_cli.store.runs import open_run
 
-    with open_store(path) as store, open_run(store, "test", {}) as run:
+    with open_store(empty_store(path)) as store, open_run(store, "test", {}) as run:
         fill(store, run, number)
     return path
 
@@ -125,7 +126,7 @@ def make_image_store(path: Path, number: int) -> Path:
     from radvlm_cli.store.engine import open_store
     from radvlm_cli.store.runs import open_run
 
-    with open_store(path) as store, open_run(store, "test", {}) as run:
+    with open_store(empty_store(path)) as store, open_run(store, "test", {}) as run:
         fill_images(store, run, number)
     return path
 

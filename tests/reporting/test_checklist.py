@@ -12,6 +12,7 @@ from radvlm_cli.stages.reports.selection import Wanted
 from radvlm_cli.store.engine import open_store
 from radvlm_cli.store.snapshot import open_snapshot
 from tests.reporting.planted import SCRIPT, SECRETS
+from tests.stores import empty_store
 
 
 def written(store: Path, target: Path, *, public: bool = False) -> str:
@@ -38,7 +39,7 @@ def test_what_the_store_knows_is_filled_in_and_the_rest_is_left_to_the_authors(p
 
 
 def test_an_empty_store_fills_in_no_more_than_the_program_itself(tmp_path: Path) -> None:
-    with open_store(tmp_path / "radvlm.db"):
+    with open_store(empty_store(tmp_path / "radvlm.db")):
         pass
     text = written(tmp_path / "radvlm.db", tmp_path / "checklist.md")
     filled = [line for line in text.splitlines() if line.startswith("| ") and TO_COMPLETE not in line]

@@ -154,6 +154,17 @@ def test_a_codestream_that_ends_early_is_a_problem(tmp_path: Path) -> None:
         assert convert(tmp_path / "a.dicom", tmp_path / "target.jpg", size=size).problem is not None
 
 
+@pytest.mark.parametrize("name", ["JPEG2000", "examples_jpeg2k"], ids=["grey", "colour"])
+def test_a_codestream_that_claims_to_be_vast_is_refused_before_room_is_made_for_it(tmp_path: Path, name: str) -> None:
+    content = bytearray((Path(pydicom.data.__file__).parent / "test_files" / f"{name}.dcm").read_bytes())
+    size = content.index(b"\xff\x4f\xff\x51") + 4
+    content[size + 5] = 0x57  # 5.7 million columns
+    content[size + 40] = 101  # of which one in 101 has a sample
+    (tmp_path / "patient123.dicom").write_bytes(content)
+    result = convert(tmp_path / "patient123.dicom", tmp_path / "target.jpg")
+    assert_problem(result, "not of the size that the header says", tmp_path)
+
+
 def test_a_full_disk_is_an_error_and_not_a_bad_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     class Full(io.BytesIO):
         def write(self, _data: object) -> int:

@@ -16,6 +16,7 @@ from radvlm_cli.stages.evaluate import Evaluated, evaluate
 from radvlm_cli.stages.evaluation_request import MACHINES, Asked, make_request
 from radvlm_cli.store.engine import Store, open_store
 from radvlm_cli.store.runs import open_run
+from tests.stores import empty_store
 
 RECIPE = """
 name: test
@@ -49,7 +50,7 @@ def make_bench(folder: Path, images: int = 5) -> Bench:
     """Images of MIMIC and VinDr with all that can be asked about them, prepared and built."""
     bench = Bench(folder)
     (bench.data / "mimic").mkdir(parents=True)
-    with open_store(bench.path) as store, open_run(store, "prepare", {}) as run:
+    with open_store(empty_store(bench.path)) as store, open_run(store, "prepare", {}) as run:
         with closing(sqlite3.connect(bench.path)) as connection, connection:
             for number in range(images):
                 _add_image(connection, bench, number, run.id)

@@ -11,7 +11,9 @@ import pytest
 from radvlm_cli.demo.world import Arrangement, write_world
 from radvlm_cli.main import run
 from radvlm_cli.recipes import load_recipe, parse_recipe
+from radvlm_cli.stages import conversions
 from radvlm_cli.stages.demo import RECIPE, compare_models, compare_with_truth
+from tests.phantoms import convert_here
 from tests.stages.evaluating import make_bench, run_eval, script
 
 _COMPONENTS = [
@@ -27,7 +29,9 @@ def rows(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     keep = tmp_path_factory.mktemp(arrangement)
     manifest = write_world(keep / "data", seed=3, patients=6, with_generated=False, arrangement=arrangement)
     where = ["--data-dir", str(keep / "data"), "--store", str(keep / "radvlm.db")]
-    assert run(["prepare", "--source", "all", *where]) == 4  # some phantom files are damaged
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(conversions, "run_pool", convert_here)
+        assert run(["prepare", "--source", "all", *where]) == 4  # some phantom files are damaged
     assert run(["curate", "--source", "all", "--provider", "rules", *where]) == 0
     assert run(["converse", "--source", "all", "--provider", "rules", *where]) == 0
     for recipe, name in (("evaluation", "test"), ("radvlm", "train")):

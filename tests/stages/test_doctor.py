@@ -8,17 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from radvlm_cli.demo.world import write_world
 from radvlm_cli.errors import DataError
 from radvlm_cli.main import run
 from radvlm_cli.stages.doctor import Finding, examine, require_datasets
+from tests.phantoms import phantom_world
 
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("world")
-    write_world(folder, seed=0)
-    return folder
+    return phantom_world(tmp_path_factory, "official").root
 
 
 @pytest.fixture

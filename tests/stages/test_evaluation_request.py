@@ -15,13 +15,13 @@ from radvlm_cli.stages.evaluated_models import find_model, list_models, task_row
 from radvlm_cli.stages.evaluation_request import Asked, Request, make_request
 from radvlm_cli.store.engine import open_store
 from radvlm_cli.store.runs import open_run
+from tests.stores import empty_store
 
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     """A store without anything."""
-    with open_store(tmp_path / "radvlm.db"):
-        return tmp_path / "radvlm.db"
+    return empty_store(tmp_path / "radvlm.db")
 
 
 @pytest.fixture

@@ -11,15 +11,16 @@ from typing import Any, NamedTuple
 import pyarrow.parquet as pq
 import pytest
 
-from radvlm_cli.demo.world import write_world
 from radvlm_cli.errors import ConfigError, DataError
 from radvlm_cli.recipes import load_recipe
 from radvlm_cli.sources import Options
+from radvlm_cli.stages import conversions
 from radvlm_cli.stages.build import BuildOptions, Built, build
 from radvlm_cli.stages.prepare import prepare
 from radvlm_cli.stages.test_sets import collect, components_of, find_dataset
 from radvlm_cli.store.engine import Store, open_store
 from radvlm_cli.store.runs import Run, open_run
+from tests.phantoms import convert_here, phantom_world
 
 
 class World(NamedTuple):
@@ -38,11 +39,12 @@ def _prepare(run: Run, data: Path, derived: Path, sources: tuple[str, ...] = ("a
 @pytest.fixture(scope="module", params=["official", "published"])
 def world(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     folder = tmp_path_factory.mktemp(request.param)
-    manifest = write_world(folder / "data", seed=0, arrangement=request.param)
-    with open_store(folder / "radvlm.db") as store:
+    data, manifest = phantom_world(tmp_path_factory, request.param)
+    with pytest.MonkeyPatch.context() as patch, open_store(folder / "radvlm.db") as store:
+        patch.setattr(conversions, "run_pool", convert_here)
         with open_run(store, "prepare", {}) as run:
-            _prepare(run, folder / "data", folder / "derived")
-        yield World(folder / "data", folder / "derived", store, manifest)
+            _prepare(run, data, folder / "derived")
+        yield World(data, folder / "derived", store, manifest)
 
 
 def _build(world: World, output: Path, recipe: str = "radvlm", **options: Any) -> Built:

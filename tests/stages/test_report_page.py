@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,11 +21,13 @@ from radvlm_cli.stages.reports.page.contents import PageRequest, page_of
 from radvlm_cli.stages.reports.page.flows import flows
 from radvlm_cli.stages.reports.page.pictures import Asked, sample_groups
 from radvlm_cli.stages.reports.page.privacy import privacy_of
+from radvlm_cli.stages.reports.page.write import Choice, write_html
 from radvlm_cli.stages.reports.selection import Wanted, select
 from radvlm_cli.store.engine import open_store
-from radvlm_cli.store.runs import open_run
+from radvlm_cli.store.runs import Run, open_run
 from radvlm_cli.store.snapshot import Snapshot, open_snapshot
 from tests.stages.evaluated import BOX, FAR, add_evaluation, add_test_set, phrases
+from tests.stores import empty_store
 
 COUNT = 40
 SHIFTED = (0.2, 0.2, 0.6, 0.8)
@@ -172,9 +175,37 @@ def test_without_answers_about_findings_the_calibration_says_why_it_is_empty(sto
 
 
 def test_a_store_without_evaluations_has_a_page_that_says_so(tmp_path: Path) -> None:
-    with open_store(tmp_path / "radvlm.db"):
-        pass
+    empty_store(tmp_path / "radvlm.db")
     with open_snapshot(tmp_path / "radvlm.db") as store:
         assert [section.id for section in page(store)] == ["glance", "cost", "provenance"]
         with pytest.raises(ConfigError, match="Nothing has been evaluated"):
             page(store, Wanted(models=("maira2",)))
+
+
+def test_a_demo_that_moved_is_still_of_phantoms_and_other_images_are_not(run: Run, tmp_path: Path) -> None:
+    first, second = tmp_path / "demo" / "data", tmp_path / "moved" / "data"
+    (first / "MIMIC").mkdir(parents=True)
+    (first / "PHANTOM.json").write_text("{}")
+    Image.new("L", (40, 30)).save(first / "MIMIC" / "0.jpg")
+    test_set = add_test_set(run.store, run, "mscxr-phrase-test", "phrase", phrases(1))
+    add_evaluation(run.store, run, test_set, "maira2", [[BOX]])
+    with run.store.write() as connection:
+        connection.exec_driver_sql(
+            "INSERT INTO image (id, source, image_id, root, path, status, run_id) "
+            "VALUES (7, 'mimic', '0', 'data', 'MIMIC/0.jpg', 'present', ?)",
+            (run.id,),
+        )
+        connection.exec_driver_sql("UPDATE test_sample SET image_id=7, path=?", (str(first / "MIMIC" / "0.jpg"),))
+
+    def restricted(data: Path) -> bool:
+        with open_snapshot(run.store.path) as store:
+            return write_html(store, tmp_path / "page.html", Choice(Wanted(), data_dir=data)).restricted
+
+    assert not restricted(first)
+    first.parent.rename(second.parent)
+    assert not restricted(second)
+    shutil.copytree(second, first)
+    assert restricted(second), "images that are still elsewhere may be anybody's"
+    shutil.rmtree(first)
+    (second / "MIMIC" / "0.jpg").unlink()
+    assert restricted(second), "images that are nowhere may be anybody's"

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import sqlite3
 import subprocess
 import sys
-from contextlib import closing
+from contextlib import closing, redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,9 @@ import pyarrow as pa
 import pytest
 from PIL import Image
 from pyarrow import parquet
+
+from radvlm_cli.main import run
+from tests.stores import empty_store
 
 ROOT = Path(__file__).parents[2]
 STAND_IN = Path(__file__).parent / "stand_in"
@@ -53,6 +57,7 @@ class World:
         self.store = folder / "radvlm.db"
         self.runs = folder / "runs"
         self.runs.mkdir()
+        empty_store(self.store)
         path = ["PYTHONPATH", os.pathsep.join([str(STAND_IN), str(ROOT / "src")])]
         self.environment = {**os.environ, path[0]: path[1], "RADVLM_STORE": str(self.store), "COLUMNS": "200"}
 
@@ -66,10 +71,19 @@ class World:
         return self.words(*chosen, "--save-steps", "4", *options)
 
     def run(self, words: list[str]) -> subprocess.CompletedProcess[str]:
-        """Run a command line to its end."""
-        return subprocess.run(
-            words, cwd=self.folder, env=self.environment, capture_output=True, text=True, check=False, timeout=120
-        )
+        """Run a command line to its end, in this process: a new one would import everything again."""
+        typed = words[words.index("radvlm_cli") + 1 :]
+        with (
+            pytest.MonkeyPatch.context() as patch,
+            redirect_stdout(io.StringIO()) as out,
+            redirect_stderr(io.StringIO()) as err,
+        ):
+            for name, value in self.environment.items():
+                patch.setenv(name, value)
+            patch.chdir(self.folder)
+            patch.setattr(sys, "argv", ["radvlm", *typed])
+            code = run(typed)
+        return subprocess.CompletedProcess(words, code, out.getvalue(), err.getvalue())
 
     def start(self, words: list[str]) -> subprocess.Popen[str]:
         """Start a command line."""

@@ -265,6 +265,7 @@ def test_the_folder_of_another_stores_run_is_left_alone(world: World) -> None:
 
 
 def test_preflight_measures_three_steps_and_leaves_nothing(world: World) -> None:
+    world.store.unlink()
     before = set(os.listdir(world.runs))
     result = world.run(world.new("--preflight", "--json"))
     assert result.returncode == 0, result.stderr

@@ -137,6 +137,7 @@ def test_torch_that_cannot_be_loaded_is_told(monkeypatch: pytest.MonkeyPatch, tm
 
 
 def test_the_command_line_tells_a_user_what_to_do(world: World) -> None:
+    world.store.unlink()
     for words, said in (
         (world.words("--gpus", "0", "--recipe", "tiny"), "No dataset is named"),
         (world.words("--gpus", "0", "--recipe", "tinny", "--dataset", "data"), "--recipe tiny"),
@@ -153,6 +154,7 @@ def test_the_command_line_tells_a_user_what_to_do(world: World) -> None:
 
 
 def test_a_dry_run_counts_the_dataset_and_prints_the_script(world: World) -> None:
+    world.store.unlink()
     tokenizers = pytest.importorskip("tokenizers")
     original = Path(__file__).parents[1] / "data" / "llava_onevision" / "original" / "tokenizer.json"
     tokenizer = tokenizers.Tokenizer.from_file(str(original))

@@ -17,7 +17,12 @@ CARD = Card(
     title="CheXagent-2 3B",
     tasks=frozenset({"report", "classification", "region", "abnormality", "phrase"}),
     weights=(
-        WeightsNeed("StanfordAIMI/CheXagent-2-3b", "8f19b53a2eceda4c33b0acec6c81fbc293ad80d0", licence="cc-by-nc-4.0"),
+        WeightsNeed(
+            "StanfordAIMI/CheXagent-2-3b",
+            "8f19b53a2eceda4c33b0acec6c81fbc293ad80d0",
+            licence="cc-by-nc-4.0",
+            model_types=("chexagent",),
+        ),
     ),
     load=_load,
     prompt=prompter("chexagent"),
@@ -34,6 +39,7 @@ SRRG_CARD = Card(
             "StanfordAIMI/CheXagent-2-3b-srrg-findings",
             "9f7225fc382ddd1297ade1aa796da660237940bc",
             licence="cc-by-nc-4.0",
+            model_types=("chexagent",),
         ),
     ),
     load=_load,

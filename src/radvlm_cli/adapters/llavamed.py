@@ -21,6 +21,7 @@ CARD = Card(
             "microsoft/llava-med-v1.5-mistral-7b",
             "91bb16c122001ddc9cf1fd36ce1dae09448943a2",
             "Microsoft Research licence, research use only",
+            model_types=("llava_mistral",),
         ),
     ),
     load=_load,

@@ -27,6 +27,7 @@ CARD = Card(
             "795a2b1cd4a310624b4e3d14b5a23e41fd273deb",
             licence="MSRLA",
             note="accept the licence on its page first, then hf auth login",
+            model_types=("maira2",),
         ),
     ),
     load=_load,

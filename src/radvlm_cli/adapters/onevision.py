@@ -18,6 +18,9 @@ def _load_llavaov(loading: Loading) -> Adapter:
     return load(loading, trained=False)
 
 
+_TYPES = ("llava_onevision",), ("llava_qwen", "llava", "qwen2")
+"""Of what is loaded, and of what the original training code writes."""
+
 RADVLM = Card(
     name="radvlm",
     title="RadVLM",
@@ -28,6 +31,7 @@ RADVLM = Card(
             None,
             "PhysioNet Credentialed Health Data License",
             "the published weights are at https://physionet.org/content/radvlm-model/1.0.0/ for credentialed users",
+            *_TYPES,
         ),
     ),
     load=_load_radvlm,
@@ -39,7 +43,7 @@ LLAVAOV = Card(
     name="llavaov",
     title="LLaVA-OneVision-7B-SI",
     tasks=frozenset({"report", "conversation"}),
-    weights=(WeightsNeed("llava-hf/llava-onevision-qwen2-7b-si-hf", None, "Apache-2.0"),),
+    weights=(WeightsNeed("llava-hf/llava-onevision-qwen2-7b-si-hf", None, "Apache-2.0", "", *_TYPES),),
     load=_load_llavaov,
     prompt=prompter("llavaov"),
 )

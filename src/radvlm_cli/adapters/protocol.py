@@ -96,6 +96,10 @@ class WeightsNeed(NamedTuple):
     licence: str
     note: str = ""
     """How to get it where it is not simply downloaded (gated, PhysioNet, ...)."""
+    model_types: tuple[str, ...] = ()
+    """`model_type` in its config.json; empty: not known, or it has no such file."""
+    convertible: tuple[str, ...] = ()
+    """`model_type` of checkpoints that `radvlm convert` makes into one of this."""
 
 
 class Loading(NamedTuple):

@@ -17,7 +17,13 @@ CARD = Card(
     title="RaDialog",
     tasks=frozenset({"report", "classification", "conversation"}),
     weights=(
-        WeightsNeed("liuhaotian/llava-v1.5-7b", None, "Llama 2 Community License", "language model and tokenizer"),
+        WeightsNeed(
+            "liuhaotian/llava-v1.5-7b",
+            None,
+            "Llama 2 Community License",
+            "language model and tokenizer",
+            model_types=("llava", "llava_llama"),
+        ),
         WeightsNeed(
             "ChantalPellegrini/RaDialog-interactive-radiology-report-generation", None, "apache-2.0", "what was trained"
         ),

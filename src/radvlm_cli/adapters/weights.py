@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+import shlex
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -106,7 +107,24 @@ def _check_given(path: Path, need: WeightsNeed) -> Path:
     if lacking:
         listed = ", ".join(lacking[:5]) + (f" and {len(lacking) - 5} more" if len(lacking) > 5 else "")
         raise ConfigError(f"{path} does not hold the weights of {need.hub_id}: {listed} lacking.", how_to_get(need))
+    _check_type(path, need)
     return path.resolve()
+
+
+def _check_type(folder: Path, need: WeightsNeed) -> None:
+    """ConfigError where the folder is of another kind of model, which a worker would find out only as it loads it."""
+    config = folder / "config.json"
+    if not need.model_types or not config.is_file():
+        return
+    kind = read_object(config).get("model_type")
+    if kind is None or kind in need.model_types:
+        return
+    path = shlex.quote(str(folder))
+    to_convert = f"radvlm convert {path} --output {path}_hf, then that folder in place of this one"
+    raise ConfigError(
+        f"{folder} holds a model of type {kind}; {need.hub_id} is of type {' or '.join(need.model_types)}.",
+        to_convert if kind in need.convertible else how_to_get(need),
+    )
 
 
 class Identity(NamedTuple):
@@ -118,8 +136,10 @@ class Identity(NamedTuple):
     """Number of the folder / file name -> SHA-256."""
 
 
-def identify_weights(folders: Sequence[Path], *, cache: Path | None = None) -> Identity:
-    """Hash weights, configuration and tokenizer of the folders. Reads every byte the first time.
+def identify_weights(
+    folders: Sequence[Path], *, cache: Path | None = None, say: Callable[[str], None] | None = None
+) -> Identity:
+    """Hash weights, configuration and tokenizer of the folders. Reads every byte the first time, and says so.
 
     Hashes are kept in `cache` by path, size and time of change; None: a file in the user's cache folder.
     """
@@ -133,6 +153,9 @@ def identify_weights(folders: Sequence[Path], *, cache: Path | None = None) -> I
                 entry = [status.st_size, status.st_mtime_ns]
                 place = str(path.resolve())
                 if known.get(place, [])[:2] != entry:
+                    if say is not None:
+                        say("Hashing the weights (kept for the next time).")
+                        say = None
                     known[place] = [*entry, file_sha256(path)]
                 files[f"{number}/{path.name}"] = known[place][2]
     if cache.parent.is_dir() or os.access(_existing(cache), os.W_OK):

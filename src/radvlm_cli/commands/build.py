@@ -11,8 +11,7 @@ import typer
 from radvlm_cli.commands import options
 from radvlm_cli.commands.output import print_json, print_table, say
 from radvlm_cli.commands.running import stage_run
-from radvlm_cli.config import load_settings
-from radvlm_cli.errors import StoreError
+from radvlm_cli.config import existing_settings
 
 if TYPE_CHECKING:
     from radvlm_cli.stages.build import Built
@@ -91,9 +90,7 @@ def build(
 
       radvlm build --recipe evaluation --output datasets/test --format messages
     """
-    settings = load_settings(data_dir=data_dir, derived_dir=derived_dir, store=store)
-    if not settings.store.exists():
-        raise StoreError(f"There is no store at {settings.store}.", "radvlm prepare --source all --data-dir PATH")
+    settings = existing_settings(data_dir=data_dir, derived_dir=derived_dir, store=store)
 
     from radvlm_cli.recipes import load_recipe
     from radvlm_cli.stages.build import BuildOptions, count_records

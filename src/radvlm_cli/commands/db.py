@@ -10,8 +10,7 @@ import typer
 
 from radvlm_cli.commands import options
 from radvlm_cli.commands.output import print_json, print_table
-from radvlm_cli.config import Settings, load_settings
-from radvlm_cli.errors import StoreError
+from radvlm_cli.config import existing_settings
 
 app = typer.Typer(help="Look after the store: status, upgrade, backup, check, problems.", no_args_is_help=True)
 
@@ -26,7 +25,7 @@ def status(data_dir: options.DataDir = None, store: options.StorePath = None, as
 
       radvlm db status --store runs/radvlm.db --json
     """
-    settings = _existing(data_dir, store)
+    settings = existing_settings(data_dir=data_dir, store=store)
 
     from radvlm_cli.stages.maintenance import store_status
 
@@ -51,7 +50,7 @@ def upgrade(data_dir: options.DataDir = None, store: options.StorePath = None) -
 
       radvlm db upgrade --store runs/radvlm.db
     """
-    settings = _existing(data_dir, store)
+    settings = existing_settings(data_dir=data_dir, store=store)
 
     from radvlm_cli.store.migrate import ensure_current
     from radvlm_cli.store.revisions import newest_revision, revision_of
@@ -81,7 +80,7 @@ def backup(
 
       radvlm db backup --to /backup/radvlm.db
     """
-    settings = _existing(data_dir, store)
+    settings = existing_settings(data_dir=data_dir, store=store)
 
     from radvlm_cli.store.migrate import backup as copy
 
@@ -103,7 +102,7 @@ def check(
 
       radvlm db check --json
     """
-    settings = _existing(data_dir, store, derived_dir)
+    settings = existing_settings(data_dir=data_dir, derived_dir=derived_dir, store=store)
 
     from radvlm_cli.stages.maintenance import check_store
 
@@ -129,7 +128,7 @@ def problems(data_dir: options.DataDir = None, store: options.StorePath = None, 
 
       radvlm db problems --json
     """
-    settings = _existing(data_dir, store)
+    settings = existing_settings(data_dir=data_dir, store=store)
 
     from radvlm_cli.stages.maintenance import list_problems
 
@@ -155,10 +154,3 @@ def _run_row(run: dict[str, Any]) -> dict[str, Any]:
         "host": run["host"],
         "message": run["message"],
     }
-
-
-def _existing(data_dir: Path | None, store: Path | None, derived_dir: Path | None = None) -> Settings:
-    settings = load_settings(data_dir=data_dir, derived_dir=derived_dir, store=store)
-    if not settings.store.exists():
-        raise StoreError(f"There is no store at {settings.store}.", "radvlm prepare --source all --data-dir PATH")
-    return settings

@@ -11,9 +11,9 @@ import typer
 from radvlm_cli.commands import eval_options as given_as
 from radvlm_cli.commands import options
 from radvlm_cli.commands.output import print_json, print_table, say
-from radvlm_cli.commands.running import stage_run
-from radvlm_cli.config import Settings, configured_settings, load_settings, zero_retention_confirmed
-from radvlm_cli.errors import ConfigError, StoreError
+from radvlm_cli.commands.running import DETACHING, stage_run
+from radvlm_cli.config import Settings, configured_settings, existing_settings, zero_retention_confirmed
+from radvlm_cli.errors import ConfigError
 
 if TYPE_CHECKING:
     from radvlm_cli.stages.evaluate import Evaluated
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from radvlm_cli.store.runs import Run
 
 _STOPPING = "Stopping after the batches in hand; once more to stop at once."
-_DETACHING = "The run goes on; this only watched it."
 
 
 def eval_(
@@ -71,10 +70,10 @@ def eval_(
     zero_retention: given_as.ZeroRetention = False,
     retry_failed: given_as.RetryFailed = False,
     dry_run: options.DryRun = False,
-    nodes: given_as.Nodes = None,
-    slurm: given_as.Slurm = False,
-    profile: given_as.ProfileFile = None,
-    hosts: given_as.Hosts = None,
+    nodes: options.Nodes = None,
+    slurm: options.Slurm = False,
+    profile: options.ProfileFile = None,
+    hosts: options.Hosts = None,
     as_json: options.Json = False,
     allow_network_store: options.AllowNetworkStore = False,
 ) -> None:
@@ -93,9 +92,7 @@ def eval_(
     if list_all:
         _list(given)
         return
-    where = load_settings(data_dir=data_dir, derived_dir=derived_dir, store=store)
-    if not where.store.exists():
-        raise StoreError(f"There is no store at {where.store}.", "radvlm prepare --source all --data-dir PATH")
+    where = existing_settings(data_dir=data_dir, derived_dir=derived_dir, store=store)
     again_at = [name for name in ("rescore", "follow", "green", "judge") if given[name] is not None]
     if len(again_at) > 1:
         raise ConfigError(f"--{again_at[0]} and --{again_at[1]} are two commands.", "Give one of them.")
@@ -153,7 +150,7 @@ def _follow(where: Settings, given: dict[str, Any]) -> None:
     with open_store(where.store, create=False, allow_network=network) as store:
         answering_row(store, run_id)
         arguments = arguments_of_run(store, run_id)
-    choice: dict[str, Any] = {"side_by_side": True, "run_id": run_id, "stopping": _DETACHING}
+    choice: dict[str, Any] = {"side_by_side": True, "run_id": run_id, "stopping": DETACHING}
     with stage_run("eval", arguments, where, resume=True, allow_network=network, **choice) as run:
         done = follow(run, _metrics(given))
     _print(done, given["as_json"])

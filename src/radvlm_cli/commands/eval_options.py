@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-WHAT, HOW, RUNS, CLUSTER = "What", "How it is asked", "Runs", "Several nodes"
+from radvlm_cli.commands.options import Attention, option
+
+WHAT, HOW, RUNS = "What", "How it is asked", "Runs"
 JUDGE, METRICS = "Judging the answers of a run", "Metrics of reports and findings"
 
 
@@ -26,14 +29,6 @@ class DType(StrEnum):
     float32 = "float32"
     bfloat16 = "bfloat16"
     float16 = "float16"
-
-
-class Attention(StrEnum):
-    """Attention kernels."""
-
-    sdpa = "sdpa"
-    eager = "eager"
-    flash_attention_2 = "flash_attention_2"
 
 
 class CompatName(StrEnum):
@@ -58,9 +53,7 @@ class JudgeProvider(StrEnum):
     endpoint = "endpoint"
 
 
-def _option(name: str, *, help: str, panel: str = WHAT, **more: Any) -> Any:
-    return typer.Option(name, help=help, rich_help_panel=panel, show_default=False, **more)
-
+_option = partial(option, panel=WHAT)
 
 Model = Annotated[
     str | None,
@@ -171,11 +164,3 @@ ZeroRetention = Annotated[
 ]
 RetryFailed = Annotated[bool, _option("--retry-failed", help="Ask the judge anew where it failed.", panel=JUDGE)]
 Follow = Annotated[int | None, _option("--follow", help="RUN: take in what its SLURM job brings.", panel=RUNS)]
-Nodes = Annotated[int | None, _option("--nodes", help="Nodes, each with --gpus GPUs.", panel=CLUSTER, min=1)]
-Slurm = Annotated[bool, _option("--slurm", help="Write a batch script and submit it.", panel=CLUSTER)]
-ProfileFile = Annotated[
-    Path | None, _option("--profile", help="YAML: account, partition, time, ... of the cluster.", panel=CLUSTER)
-]
-Hosts = Annotated[
-    str | None, _option("--hosts", help="Names of the nodes, with commas, where there is no SLURM.", panel=CLUSTER)
-]

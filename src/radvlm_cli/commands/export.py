@@ -11,8 +11,7 @@ import typer
 from radvlm_cli.commands import options
 from radvlm_cli.commands.output import print_json, print_table, say
 from radvlm_cli.commands.running import all_or_nothing, stage_run
-from radvlm_cli.config import Settings, load_settings
-from radvlm_cli.errors import StoreError
+from radvlm_cli.config import existing_settings
 
 if TYPE_CHECKING:
     from radvlm_cli.stages.export import Written
@@ -64,7 +63,7 @@ def predictions(
 
       radvlm export predictions 5 --format coco --output boxes.json
     """
-    settings = _existing(data_dir, store)
+    settings = existing_settings(data_dir=data_dir, store=store)
 
     from radvlm_cli.stages.export import export_predictions_of
 
@@ -100,7 +99,7 @@ def dataset(
 
       radvlm export dataset datasets/train --format llava --component mimic-report --output reports.json
     """
-    settings = _existing(data_dir, store)
+    settings = existing_settings(data_dir=data_dir, store=store)
 
     from radvlm_cli.stages.export import export_dataset
 
@@ -139,8 +138,7 @@ def files(
 
       radvlm export files --source mimic --output /scratch/published
     """
-    settings = load_settings(data_dir=data_dir, derived_dir=derived_dir, store=store)
-    _require_store(settings)
+    settings = existing_settings(data_dir=data_dir, derived_dir=derived_dir, store=store)
 
     from radvlm_cli.sources import SOURCES
     from radvlm_cli.stages.export_files import export_files
@@ -171,17 +169,6 @@ def _known(names: list[str], known: list[str]) -> list[str]:
         if name not in (*known, "all"):
             raise ConfigError(f"There is no source {name!r}; there are {', '.join(known)} and all.")
     return [] if "all" in names else names
-
-
-def _existing(data_dir: Path | None, store: Path | None) -> Settings:
-    settings = load_settings(data_dir=data_dir, store=store)
-    _require_store(settings)
-    return settings
-
-
-def _require_store(settings: Settings) -> None:
-    if not settings.store.exists():
-        raise StoreError(f"There is no store at {settings.store}.", "radvlm prepare --source all --data-dir PATH")
 
 
 def _print(done: Written, as_json: bool) -> None:

@@ -56,24 +56,13 @@ def report(
     if files.any:
         page.write_files(files, context.obj)
     elif context.invoked_subcommand is None:
+        from radvlm_cli.stages.reports.overview import overview
 
-        def make(snapshot: Snapshot) -> View:
-            from radvlm_cli.stages.reports.overview import overview
-
-            return overview(snapshot)
-
-        given_as.show_view(context, given_as.Given(None, None, False, None, None), make)
+        given_as.show_view(context, context.obj, lambda snapshot, _: overview(snapshot))
 
 
-@app.command()
-def data(
-    context: typer.Context,
-    form: given_as.Format = None,
-    table: given_as.OneTable = None,
-    as_json: options.Json = False,
-    data_dir: options.DataDir = None,
-    store: options.StorePath = None,
-) -> None:
+@given_as.view(app)
+def data() -> given_as.Make:
     """Images, reports, groundings; datasets with the published counts beside those found; leaks.
 
     Examples:
@@ -82,24 +71,13 @@ def data(
 
       radvlm report data --table components --format csv
     """
+    from radvlm_cli.stages.reports.data import data_view
 
-    def make(snapshot: Snapshot) -> View:
-        from radvlm_cli.stages.reports.data import data_view
-
-        return data_view(snapshot)
-
-    given_as.show_view(context, given_as.Given(form, table, as_json, data_dir, store), make)
+    return lambda snapshot, _: data_view(snapshot)
 
 
-@app.command()
-def llm(
-    context: typer.Context,
-    form: given_as.Format = None,
-    table: given_as.OneTable = None,
-    as_json: options.Json = False,
-    data_dir: options.DataDir = None,
-    store: options.StorePath = None,
-) -> None:
+@given_as.view(app)
+def llm() -> given_as.Make:
     """Calls to language models: tokens and dollars by prompt and model, quarantined texts, open batches.
 
     Examples:
@@ -108,26 +86,16 @@ def llm(
 
       radvlm report llm --format json
     """
+    from radvlm_cli.stages.reports.llm import llm_view
 
-    def make(snapshot: Snapshot) -> View:
-        from radvlm_cli.stages.reports.llm import llm_view
-
-        return llm_view(snapshot)
-
-    given_as.show_view(context, given_as.Given(form, table, as_json, data_dir, store), make)
+    return lambda snapshot, _: llm_view(snapshot)
 
 
-@app.command()
+@given_as.view(app)
 def training(
-    context: typer.Context,
     run: Annotated[int | None, typer.Option("--run", help="One run in detail: its curve and checkpoints.")] = None,
     points: Annotated[int, typer.Option("--points", min=1, help="Points of the curve.")] = 20,
-    form: given_as.Format = None,
-    table: given_as.OneTable = None,
-    as_json: options.Json = False,
-    data_dir: options.DataDir = None,
-    store: options.StorePath = None,
-) -> None:
+) -> given_as.Make:
     """Training runs: steps, loss, throughput, checkpoints.
 
     Examples:
@@ -136,35 +104,25 @@ def training(
 
       radvlm report training --run 12 --points 100 --table steps --format csv
     """
+    from radvlm_cli.stages.reports.training import training_view
 
-    def make(snapshot: Snapshot) -> View:
-        from radvlm_cli.stages.reports.training import training_view
-
-        return training_view(snapshot, run, points)
-
-    given_as.show_view(context, given_as.Given(form, table, as_json, data_dir, store), make)
+    return lambda snapshot, _: training_view(snapshot, run, points)
 
 
-app.command("eval")(evaluations.eval_)
-app.command("compare")(evaluations.compare)
-app.command("calibration")(evaluations.calibration)
+given_as.view(app, "eval")(evaluations.eval_)
+given_as.view(app)(evaluations.compare)
+given_as.view(app)(evaluations.calibration)
 
 
-@app.command()
+@given_as.view(app)
 def failures(
-    context: typer.Context,
     model: given_as.Models = None,
     test_set: given_as.TestSets = None,
     task: given_as.Tasks = None,
     worst: Annotated[int, typer.Option("--worst", min=0, help="Samples of each kind.")] = 10,
     whole: Annotated[bool, typer.Option("--whole", help="Texts as long as they are.")] = False,
     every: given_as.Every = False,
-    form: given_as.Format = None,
-    table: given_as.OneTable = None,
-    as_json: options.Json = False,
-    data_dir: options.DataDir = None,
-    store: options.StorePath = None,
-) -> None:
+) -> given_as.Make:
     """Answers that count as wrong, by cause; unreadable and worst samples with the raw text.
 
     Examples:
@@ -173,33 +131,21 @@ def failures(
 
       radvlm report failures --model chexagent --task phrase --worst 50 --whole --format json
     """
+    from radvlm_cli.stages.reports.failures import failures_view
 
-    def make(snapshot: Snapshot) -> View:
-        from radvlm_cli.stages.reports.failures import failures_view
-
-        # Programs get texts whole; people get them cut, unless they ask.
-        full = whole or given_as.form_of(given_as.merged(context, given)) in (
-            given_as.FormatName.csv,
-            given_as.FormatName.json,
-        )
-        return failures_view(snapshot, given_as.wanted(model, test_set, task, every), worst=worst, whole=full)
-
-    given = given_as.Given(form, table, as_json, data_dir, store)
-    given_as.show_view(context, given, make)
+    wanted = given_as.wanted(model, test_set, task, every)
+    # Programs get texts whole; people get them cut, unless they ask.
+    for_programs = (given_as.FormatName.csv, given_as.FormatName.json)
+    return lambda snapshot, form: failures_view(snapshot, wanted, worst=worst, whole=whole or form in for_programs)
 
 
-@app.command()
+@given_as.view(app, one_table=False)
 def sql(
-    context: typer.Context,
     query: Annotated[str, typer.Argument(help="One statement; docs/store.md describes tables and views.")],
     limit: Annotated[
         int | None, typer.Option("--limit", min=1, help="Rows at most.", show_default="1,000 for a table, else all")
     ] = None,
-    form: given_as.Format = None,
-    as_json: options.Json = False,
-    data_dir: options.DataDir = None,
-    store: options.StorePath = None,
-) -> None:
+) -> given_as.Make:
     """Ask the store in SQL. It is open for reading only.
 
     Examples:
@@ -208,12 +154,10 @@ def sql(
 
       radvlm report sql "SELECT * FROM problem" --format csv
     """
-    given = given_as.Given(form, None, as_json, data_dir, store)
+    from radvlm_cli.stages.reports.queries import query_view
 
-    def make(snapshot: Snapshot) -> View:
-        from radvlm_cli.stages.reports.queries import query_view
-
-        shown = 1000 if given_as.form_of(given_as.merged(context, given)) is given_as.FormatName.table else None
+    def make(snapshot: Snapshot, form: given_as.FormatName) -> View:
+        shown = 1000 if form is given_as.FormatName.table else None
         return query_view(snapshot, query, limit or shown)
 
-    given_as.show_view(context, given, make)
+    return make

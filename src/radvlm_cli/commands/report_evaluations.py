@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from radvlm_cli.commands import options
 from radvlm_cli.commands import report_options as given_as
 from radvlm_cli.errors import ConfigError
 
-if TYPE_CHECKING:
-    from radvlm_cli.reporting.tables import View
-    from radvlm_cli.store.snapshot import Snapshot
-
 
 def eval_(
-    context: typer.Context,
     model: given_as.Models = None,
     test_set: given_as.TestSets = None,
     task: given_as.Tasks = None,
@@ -27,12 +21,7 @@ def eval_(
     ] = False,
     all_metrics: given_as.AllMetrics = False,
     every: given_as.Every = False,
-    form: given_as.Format = None,
-    table: given_as.OneTable = None,
-    as_json: options.Json = False,
-    data_dir: options.DataDir = None,
-    store: options.StorePath = None,
-) -> None:
+) -> given_as.Make:
     """Models by metrics, with n, 95 % intervals, coverage and failures; published figures beside ours.
 
     Examples:
@@ -46,31 +35,22 @@ def eval_(
     if by is not None and (labels or readable or all_metrics):
         raise ConfigError("--by shows the main metrics by group; it goes with no other selection of metrics.", "--by")
 
-    def make(snapshot: Snapshot) -> View:
-        from radvlm_cli.stages.reports.evaluations import Shown, evaluations_view
-        from radvlm_cli.stages.reports.subgroups import subgroups_view
+    from radvlm_cli.stages.reports.evaluations import Shown, evaluations_view
+    from radvlm_cli.stages.reports.subgroups import subgroups_view
 
-        wanted = given_as.wanted(model, test_set, task, every)
-        if by is not None:
-            return subgroups_view(snapshot, wanted, by.value)
-        return evaluations_view(snapshot, wanted, Shown(all_metrics, labels, readable))
-
-    given_as.show_view(context, given_as.Given(form, table, as_json, data_dir, store), make)
+    wanted = given_as.wanted(model, test_set, task, every)
+    if by is not None:
+        return lambda snapshot, _: subgroups_view(snapshot, wanted, by.value)
+    return lambda snapshot, _: evaluations_view(snapshot, wanted, Shown(all_metrics, labels, readable))
 
 
 def compare(
-    context: typer.Context,
     first: Annotated[str, typer.Argument(metavar="A", help="Model, or evaluation by number.")],
     second: Annotated[str, typer.Argument(metavar="B", help="Model, or evaluation by number.")],
     test_set: given_as.TestSets = None,
     task: given_as.Tasks = None,
     all_metrics: given_as.AllMetrics = False,
-    form: given_as.Format = None,
-    table: given_as.OneTable = None,
-    as_json: options.Json = False,
-    data_dir: options.DataDir = None,
-    store: options.StorePath = None,
-) -> None:
+) -> given_as.Make:
     """Is A better than B, and is that real? Paired by sample, resampled by patient, adjusted over metrics.
 
     Examples:
@@ -79,26 +59,17 @@ def compare(
 
       radvlm report compare 12 17 --format latex
     """
+    from radvlm_cli.stages.reports.comparison import comparison_view
 
-    def make(snapshot: Snapshot) -> View:
-        from radvlm_cli.stages.reports.comparison import comparison_view
-
-        return comparison_view(snapshot, first, second, given_as.wanted(None, test_set, task, False), all_metrics)
-
-    given_as.show_view(context, given_as.Given(form, table, as_json, data_dir, store), make)
+    wanted = given_as.wanted(test_sets=test_set, tasks=task)
+    return lambda snapshot, _: comparison_view(snapshot, first, second, wanted, all_metrics)
 
 
 def calibration(
-    context: typer.Context,
     model: given_as.Models = None,
     test_set: given_as.TestSets = None,
     every: given_as.Every = False,
-    form: given_as.Format = None,
-    table: given_as.OneTable = None,
-    as_json: options.Json = False,
-    data_dir: options.DataDir = None,
-    store: options.StorePath = None,
-) -> None:
+) -> given_as.Make:
     """Of findings that answers affirm, leave uncertain, do not mention or negate: how many are there?
 
     Examples:
@@ -107,10 +78,7 @@ def calibration(
 
       radvlm report calibration --model chexagent --format csv
     """
+    from radvlm_cli.stages.reports.calibration import calibration_view
 
-    def make(snapshot: Snapshot) -> View:
-        from radvlm_cli.stages.reports.calibration import calibration_view
-
-        return calibration_view(snapshot, given_as.wanted(model, test_set, None, every))
-
-    given_as.show_view(context, given_as.Given(form, table, as_json, data_dir, store), make)
+    wanted = given_as.wanted(model, test_set, every=every)
+    return lambda snapshot, _: calibration_view(snapshot, wanted)

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import inspect
 import sys
 from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
+from radvlm_cli.commands import options
 from radvlm_cli.commands.output import takes_colours, terminal_width
-from radvlm_cli.config import load_settings
-from radvlm_cli.errors import ConfigError, StoreError
+from radvlm_cli.config import existing_settings
+from radvlm_cli.errors import ConfigError
 
 if TYPE_CHECKING:
     from radvlm_cli.reporting.tables import View
@@ -62,6 +64,41 @@ class Given(NamedTuple):
     store: Path | None
 
 
+Make = Callable[["Snapshot", FormatName], "View"]
+"""Makes a view of the store, which will be written in this form."""
+
+
+def view(app: typer.Typer, name: str | None = None, *, one_table: bool = True) -> Callable[[Callable[..., Make]], None]:
+    """Make a subcommand of a function: the function takes the options of its own, and the options of all views follow.
+
+    It is named as the function is, unless `name` says otherwise; without `one_table` it has no --table.
+    """
+
+    def add(function: Callable[..., Make]) -> None:
+        def command(context: typer.Context, **values: Any) -> None:
+            given = Given(**{field: values.pop(field, None) for field in Given._fields})
+            show_view(context, given, function(**values))
+
+        own = inspect.signature(function, eval_str=True).parameters.values()
+        shared = inspect.signature(_options_of_all_views, eval_str=True).parameters.values()
+        first = inspect.Parameter("context", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=typer.Context)
+        parameters = [first, *own, *(each for each in shared if one_table or each.name != "table")]
+        command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined] # what typer reads
+        command.__name__, command.__doc__ = function.__name__, function.__doc__
+        app.command(name)(command)
+
+    return add
+
+
+def _options_of_all_views(
+    form: Format = None,
+    table: OneTable = None,
+    as_json: options.Json = False,
+    data_dir: options.DataDir = None,
+    store: options.StorePath = None,
+) -> None: ...
+
+
 def merged(context: typer.Context, own: Given) -> Given:
     """A view's own options, else those said before its name."""
     before = context.obj if isinstance(context.obj, Given) else own
@@ -74,33 +111,32 @@ def merged(context: typer.Context, own: Given) -> Given:
     )
 
 
-def form_of(given: Given) -> FormatName:
-    return given.form or (FormatName.json if given.as_json else FormatName.table)
-
-
-def show_view(context: typer.Context, own: Given, make: Callable[[Snapshot], View]) -> None:
+def show_view(context: typer.Context, own: Given, make: Make) -> None:
     """Open the store for reading, make the view, print it."""
     given = merged(context, own)
-    settings = load_settings(data_dir=given.data_dir, store=given.store)
-    if not settings.store.exists():
-        raise StoreError(f"There is no store at {settings.store}.", "radvlm prepare --source all --data-dir PATH")
+    form = given.form or (FormatName.json if given.as_json else FormatName.table)
+    settings = existing_settings(data_dir=given.data_dir, store=given.store)
 
     from radvlm_cli.reporting.formats import write_view
     from radvlm_cli.store.snapshot import open_snapshot
 
     with open_snapshot(settings.store) as snapshot:
-        view = make(snapshot)
+        view = make(snapshot, form)
     if given.table is not None:
         try:
             view = view.only(given.table)
         except KeyError:
             names = ", ".join(table.name for table in view.tables)
             raise ConfigError(f"There is no table {given.table!r} here; there are: {names}.", "--table NAME") from None
-    text = write_view(view, form_of(given).value, width=terminal_width(), colours=takes_colours())
-    sys.stdout.write(text)
+    sys.stdout.write(write_view(view, form.value, width=terminal_width(), colours=takes_colours()))
 
 
-def wanted(models: list[str] | None, test_sets: list[str] | None, tasks: list[str] | None, every: bool) -> Wanted:
+def wanted(
+    models: list[str] | None = None,
+    test_sets: list[str] | None = None,
+    tasks: list[str] | None = None,
+    every: bool = False,
+) -> Wanted:
     """What was asked for, as the stages have it."""
     from radvlm_cli.stages.reports.selection import Wanted
 

@@ -9,8 +9,8 @@ import typer
 
 from radvlm_cli.commands.output import print_json, say
 from radvlm_cli.commands.report_options import Given
-from radvlm_cli.config import load_settings
-from radvlm_cli.errors import ConfigError, StoreError
+from radvlm_cli.config import existing_settings
+from radvlm_cli.errors import ConfigError
 
 if TYPE_CHECKING:
     from radvlm_cli.stages.reports.page.write import Written
@@ -68,9 +68,7 @@ def check_files(files: Files, view: str | None) -> None:
 
 def write_files(files: Files, given: Given) -> None:
     """Write what is asked for, and say where it is and who may see it."""
-    settings = load_settings(data_dir=given.data_dir, store=given.store)
-    if not settings.store.exists():
-        raise StoreError(f"There is no store at {settings.store}.", "radvlm prepare --source all --data-dir PATH")
+    settings = existing_settings(data_dir=given.data_dir, store=given.store)
 
     from radvlm_cli.stages.reports.page.write import Choice, write_html, write_markdown_checklist
     from radvlm_cli.stages.reports.selection import Wanted

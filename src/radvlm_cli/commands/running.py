@@ -20,6 +20,8 @@ from radvlm_cli.progress import Progress, StopSignal
 if TYPE_CHECKING:
     from radvlm_cli.store.runs import Run
 
+DETACHING = "The run goes on; this only watched it."
+"""What Ctrl-C says to who follows a run."""
 _STOPPING = "Stopping after the items in hand; once more to stop at once."
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from radvlm_cli.commands import options
 from radvlm_cli.commands import train_options as given_as
 from radvlm_cli.commands.output import print_json, print_table, say
-from radvlm_cli.commands.running import places_in_hints, stage_run, unrecorded, with_places
+from radvlm_cli.commands.running import DETACHING, places_in_hints, stage_run, unrecorded, with_places
 from radvlm_cli.config import Settings, load_settings
 from radvlm_cli.errors import ConfigError
 
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from radvlm_cli.stages.training_request import Request
 
 _STOPPING = "Stopping: the program saves a checkpoint and ends; once more to stop at once."
-_DETACHING = "The run goes on; this only watched it."
 
 
 def train(
@@ -60,10 +59,10 @@ def train(
     save_steps: given_as.SaveSteps = None,
     evaluate_steps: given_as.EvaluateSteps = None,
     report_to: given_as.ReportTo = None,
-    nodes: given_as.Nodes = None,
-    slurm: given_as.Slurm = False,
-    profile: given_as.ProfileFile = None,
-    hosts: given_as.Hosts = None,
+    nodes: options.Nodes = None,
+    slurm: options.Slurm = False,
+    profile: options.ProfileFile = None,
+    hosts: options.Hosts = None,
     as_json: options.Json = False,
     allow_network_store: options.AllowNetworkStore = False,
 ) -> None:
@@ -188,7 +187,7 @@ def _look(where: Settings, given: dict[str, Any]) -> None:
         *("train", arguments, where),
         resume=True,
         allow_network=network,
-        stopping=_DETACHING,
+        stopping=DETACHING,
         side_by_side=True,
         run_id=run_id,
     ) as run:

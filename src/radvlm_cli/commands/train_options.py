@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
-import typer
+from radvlm_cli.commands.options import Attention, option
 
-WHERE, RUN, RECIPE, MEMORY, CLUSTER, SAVE = (
-    *("On what", "Runs", "Instead of the recipe's", "Memory and speed", "Several nodes", "Saving and watching"),
-)
+WHERE, RUN, RECIPE = "On what", "Runs", "Instead of the recipe's"
+MEMORY, SAVE = "Memory and speed", "Saving and watching"
 
 
 class Strategy(StrEnum):
@@ -28,14 +28,6 @@ class Adapter(StrEnum):
     none = "none"
     lora = "lora"
     qlora = "qlora"
-
-
-class Attention(StrEnum):
-    """Attention kernels."""
-
-    sdpa = "sdpa"
-    eager = "eager"
-    flash_attention_2 = "flash_attention_2"
 
 
 class Mask(StrEnum):
@@ -67,9 +59,7 @@ class Change(StrEnum):
     global_batch = "global-batch"
 
 
-def _option(*names: str, help: str, panel: str = RECIPE, **more: Any) -> Any:
-    return typer.Option(*names, help=help, rich_help_panel=panel, show_default=False, **more)
-
+_option = partial(option, panel=RECIPE)
 
 Gpus = Annotated[
     int | None,
@@ -153,15 +143,6 @@ EvaluateSteps = Annotated[
 ]
 ReportTo = Annotated[
     list[Tracker] | None, _option("--report-to", help="Besides the store. May be repeated.", panel=SAVE)
-]
-
-Nodes = Annotated[int | None, _option("--nodes", help="Nodes, each with --gpus GPUs.", panel=CLUSTER, min=1)]
-Slurm = Annotated[bool, _option("--slurm", help="Write a batch script and submit it.", panel=CLUSTER)]
-ProfileFile = Annotated[
-    Path | None, _option("--profile", help="YAML: account, partition, time, ... of the cluster.", panel=CLUSTER)
-]
-Hosts = Annotated[
-    str | None, _option("--hosts", help="Names of the nodes, with commas, where there is no SLURM.", panel=CLUSTER)
 ]
 
 

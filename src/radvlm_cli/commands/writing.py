@@ -16,8 +16,8 @@ from radvlm_cli.commands import llm_options as llm
 from radvlm_cli.commands import options
 from radvlm_cli.commands.output import print_json, print_table, say
 from radvlm_cli.commands.running import stage_run
-from radvlm_cli.config import Settings, load_settings, zero_retention_confirmed
-from radvlm_cli.errors import ConfigError, StoreError
+from radvlm_cli.config import Settings, existing_settings, zero_retention_confirmed
+from radvlm_cli.errors import ConfigError
 
 if TYPE_CHECKING:
     from radvlm_cli.stages.generate import Selection, Writer
@@ -124,7 +124,7 @@ def writing_command(stage: str, names: tuple[str, ...], help: str) -> Callable[.
             as_json=as_json,
             allow_network_store=allow_network_store,
         )
-        _carry_out(stage, wishes, load_settings(data_dir=data_dir, derived_dir=derived_dir, store=store))
+        _carry_out(stage, wishes, existing_settings(data_dir=data_dir, derived_dir=derived_dir, store=store))
 
     told = f"{', '.join(names)}, or all; may be repeated."
     command.__annotations__["source"] = Annotated[list[str], typer.Option("--source", help=told)]
@@ -144,8 +144,6 @@ def _check_sources(stage: str, wanted: list[str], known: tuple[str, ...]) -> lis
 
 def _carry_out(stage: str, wishes: Wishes, settings: Settings) -> None:
     """Show, review, estimate or write, as wished."""
-    if not settings.store.exists():
-        raise StoreError(f"There is no store at {settings.store}.", "radvlm prepare --source all --data-dir PATH")
     if wishes.show:
         _show(stage, wishes, settings)
     elif wishes.accept or wishes.edit:

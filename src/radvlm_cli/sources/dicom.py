@@ -192,7 +192,7 @@ def _from_wavelet(dataset: FileDataset, wanted: tuple[int, int]) -> _Stored | No
     if stream is None or stream.components != 1 or stream.precision > 16 or stream.signed != is_signed(dataset):
         return None
     if (stream.width, stream.height) != (dataset.Columns, dataset.Rows):
-        raise Unreadable("the pixel data is not of the size that the header says")
+        raise _other_size()
     halvings = jpeg2000.halvings(stream, wanted)
     words = jpeg2000.decode(frame, stream, halvings)
     return _Stored(words, Encoding(words.itemsize * 8, stream.precision, 0, stream.signed), halvings)
@@ -214,11 +214,19 @@ def _from_bytes(dataset: FileDataset, syntax: UID) -> _Stored | None:
 def _decode(dataset: FileDataset, syntax: UID) -> NDArray[Any]:
     """Decode with whichever library knows the syntax; colours come as RGB."""
     try:
+        if syntax in _WAVELET:
+            frame = next(generate_frames(dataset.PixelData, number_of_frames=1))
+            if jpeg2000.read_size(frame) not in (None, (dataset.Columns, dataset.Rows)):
+                raise _other_size()
         return pixel_array(dataset, decoding_plugin=_DECODERS.get(syntax, ""))
-    except MemoryError:
+    except (MemoryError, Unreadable):
         raise
     except Exception as error:
         raise Unreadable(f"{syntax.name}: the pixel data is damaged, or of a kind that no decoder knows") from error
+
+
+def _other_size() -> Unreadable:
+    return Unreadable("the pixel data is not of the size that the header says")
 
 
 def _colour_to_grey(dataset: FileDataset, syntax: UID) -> Grey:

@@ -50,6 +50,21 @@ def read_codestream(frame: bytes) -> Codestream | None:
     return Codestream(width, height, int.from_bytes(size[34:36]), (depth & 0x7F) + 1, depth >= 0x80, levels)
 
 
+def read_size(frame: bytes) -> tuple[int, int] | None:
+    """(width, height) in samples of the first component, in a file or a bare codestream; None where no header is found.
+
+    Every decoder makes room for so many samples before it looks at the first.
+    """
+    start = frame.find(_START + _SIZE.to_bytes(2))
+    size = frame[start + 6 : start + 45]
+    if start < 0 or len(size) < 39 or 0 in size[37:39]:
+        return None
+    right, bottom, left, top = (int.from_bytes(size[at : at + 4]) for at in (2, 6, 10, 14))
+    step_x, step_y = size[37:39]
+    width = _ceil_divided(right, step_x) - _ceil_divided(left, step_x)
+    return width, _ceil_divided(bottom, step_y) - _ceil_divided(top, step_y)
+
+
 def halvings(stream: Codestream, wanted: tuple[int, int]) -> int:
     """How often the picture can be halved without falling below `wanted` (width, height)."""
     times = 0
@@ -96,3 +111,7 @@ class _Reduced(Jpeg2KImageFile):
 
 def _ceil_halved(length: int, times: int) -> int:
     return -(-length >> times)
+
+
+def _ceil_divided(length: int, step: int) -> int:
+    return -(-length // step)

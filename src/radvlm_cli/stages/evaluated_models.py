@@ -147,9 +147,9 @@ def other_kinds() -> list[str]:
     return list(KINDS)
 
 
-def weights_identity(model: Model) -> dict[str, Any]:
+def weights_identity(model: Model, say: Callable[[str], None] | None = None) -> dict[str, Any]:
     """What of the weights decides an answer: the hash of their files, wherever they lie."""
-    return {"sha256": identify_weights(model.weights).sha256} if model.weights else {}
+    return {"sha256": identify_weights(model.weights, say=say).sha256} if model.weights else {}
 
 
 def backend(model: Model) -> dict[str, str]:

@@ -122,12 +122,10 @@ def make_request(store_path: Path, asked: Asked, *, say: Callable[[str], None]) 
     device: Device = "cuda" if ranks.gpus else "cpu"
     loading = settle_loading(asked, model, device)
     batch = settle_batch(asked.batch or "auto")
-    if model.weights:
-        say("Hashing the weights (kept for the next time).")
     decides = {
         "model": model.card.name,
         "card": model.card.version,
-        "weights": weights_identity(model),
+        "weights": weights_identity(model, say),
         "backend": backend(model),
         "batch": batch,
         **{name: loading[name] for name in ("device", "dtype", "attention", "protocol", "options")},

@@ -49,7 +49,7 @@ def write_html(store: Snapshot, target: Path, choice: Choice) -> Written:
         data_dir=choice.data_dir,
         derived_dir=choice.derived_dir,
         credentialed=_credentialed(store),
-        phantoms=_phantoms(store, choice.data_dir),
+        phantoms=_phantoms(store, choice),
     )
     page = page_of(store, request)
     text = write_page(page).encode()
@@ -75,10 +75,19 @@ def _credentialed(store: Snapshot) -> list[str]:
     return [name for name in known if SOURCES[name]().info.credentialed]
 
 
-def _phantoms(store: Snapshot, data_dir: Path | None) -> bool:
-    """Whether all samples are of a demo's world, made by this program."""
-    if data_dir is None or not is_world(data_dir):
+def _phantoms(store: Snapshot, choice: Choice) -> bool:
+    """Whether all samples are of a demo's world, made by this program; it may have moved since they were frozen."""
+    world = choice.data_dir
+    if world is None or not is_world(world):
         return False
-    inside = f"{data_dir}/"
-    outside = store.value("SELECT 1 FROM test_sample WHERE substr(path, 1, ?) <> ? LIMIT 1", (len(inside), inside))
-    return outside is None
+    roots = {"data": world, "derived": choice.derived_dir or world}
+    inside = f"{world}/"
+    elsewhere = store.rows(
+        "SELECT s.path, i.root, i.path FROM test_sample s LEFT JOIN image i ON i.id = s.image_id "
+        "WHERE substr(s.path, 1, ?) <> ?",
+        (len(inside), inside),
+    )
+    return all(
+        name is not None and path.endswith(f"/{name}") and not Path(path).exists() and (roots[root] / name).is_file()
+        for path, root, name in elsewhere
+    )
