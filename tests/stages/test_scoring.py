@@ -88,6 +88,8 @@ def test_failed_answers_count_as_wrong_and_the_others_stand_beside(bench: Bench)
     assert found["micro_recall"] == pytest.approx(3 / 5)
     assert parsed["micro_recall"] == pytest.approx(3 / 4)
     assert scores(bench, "findings", "Edema")["recall"] == pytest.approx(3 / 5)
+    # Nobody has a fracture; what could not be read does not say so.
+    assert scores(bench, "findings", "Fracture")["specificity"] == pytest.approx(4 / 5)
     assert rows(
         bench, "SELECT DISTINCT n, coverage FROM evaluation_result WHERE test_set = 'findings' AND part = ''"
     ) == [(5, 0.8)]

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from radvlm_cli.adapters import answers, boxes
-from radvlm_cli.adapters.protocol import BoxCodec, Card, ReadBoxes, Task
+from radvlm_cli.adapters.protocol import BoxCodec, Card, Task
 from radvlm_cli.language import label_answers
 from radvlm_cli.language.findings import findings
 from radvlm_cli.language.refusals import refuses
@@ -31,7 +31,8 @@ class Read(NamedTuple):
     content: Any
     """As it is stored, JSON; None for an answer that counts as wrong."""
     prediction: Any
-    """As the task's metrics take it; of an answer that counts as wrong the empty one."""
+    """As the task's metrics take it. Of an answer that failed: the empty text or conversation; for findings and boxes
+    None, since naming none is an answer too, and may be right."""
 
 
 class Reader(NamedTuple):
@@ -69,7 +70,7 @@ def _text(card: Card) -> Callable[[Answered], Read]:
 
 def _labels(card: Card) -> Callable[[Answered], Read]:
     def read(sample: Answered) -> Read:
-        text, failed = _said(card, sample, {})
+        text, failed = _said(card, sample, None)
         if failed is not None:
             return failed
         found = label_answers.read_labels(text)
@@ -80,7 +81,7 @@ def _labels(card: Card) -> Callable[[Answered], Read]:
             "unknown": found.unknown,
             "form": found.form,
         }
-        said = found.values() if found.status == "ok" else {}
+        said = found.values() if found.status == "ok" else None
         return Read(_as_said(sample) if found.status == "ok" else found.status, content, said)
 
     return read
@@ -88,13 +89,14 @@ def _labels(card: Card) -> Callable[[Answered], Read]:
 
 def _boxes(card: Card, codec: BoxCodec) -> Callable[[Answered], Read]:
     def read(sample: Answered) -> Read:
-        text, failed = _said(card, sample, ReadBoxes(()))
+        text, failed = _said(card, sample, None)
         if failed is not None:
             return failed
         found = codec.read(text, sample.size, sample.seen)
         status = _status(sample, text, found.boxes, found.malformed)
         content = {"boxes": [list(box) for box in found.boxes], "malformed": found.malformed}
-        return Read(status, content, found)
+        # Of what is like a box and none the metrics keep count.
+        return Read(status, content, None if status == "refused" else found)
 
     return read
 
@@ -109,14 +111,14 @@ def _status(sample: Answered, text: str, found: Sequence[Box], malformed: int) -
 
 def _labelled(card: Card, codec: BoxCodec, options: Sequence[str]) -> Callable[[Answered], Read]:
     def read(sample: Answered) -> Read:
-        text, failed = _said(card, sample, {})
+        text, failed = _said(card, sample, None)
         if failed is not None:
             return failed
         found, malformed = labelled_boxes(text, options, codec, sample.size, sample.seen)
         status = _status(sample, text, [box for each in found.values() for box in each], malformed)
         by_label = {label: [list(box) for box in each] for label, each in found.items()}
         content = {"boxes": by_label, "malformed": malformed}
-        return Read(status, content, found)
+        return Read(status, content, found if status in _SAID else None)
 
     return read
 
