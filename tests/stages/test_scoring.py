@@ -12,12 +12,14 @@ from radvlm_cli.errors import DataError
 from radvlm_cli.metrics.radgraph import text_key
 from radvlm_cli.stages.evaluate import Evaluated, rescore
 from radvlm_cli.stages.metric_choice import MetricChoice
+from radvlm_cli.stages.reports.numbers import clusters_of
 from radvlm_cli.stages.scoring import main_rows, score
 from radvlm_cli.store.engine import open_store
 from radvlm_cli.store.judgements import JUDGEMENT_SQL
 from radvlm_cli.store.runs import open_run
+from radvlm_cli.store.snapshot import open_snapshot
 from tests.metrics.tiny_bert import save_distilbert
-from tests.stages.evaluating import Bench, make_bench, rows, run_eval, script
+from tests.stages.evaluating import Bench, build_dataset, make_bench, rows, run_eval, script
 
 ANSWERS = {
     "reports-i0": ["Report number 0."],
@@ -165,6 +167,25 @@ def test_conversations_have_no_score_until_they_are_judged(bench: Bench) -> None
     assert after["judge_overall"] == pytest.approx(3 * 7 / 5)
     assert after["judge_overall_judged"] == pytest.approx(7)
     assert after["judge_coverage"] == pytest.approx(3 / 5)
+
+
+def test_where_no_patient_is_named_questions_about_one_image_are_drawn_together(tmp_path: Path) -> None:
+    made = make_bench(tmp_path)
+    with open_store(made.path) as store, store.write() as connection:
+        connection.exec_driver_sql("UPDATE image SET patient_id = NULL, study_id = NULL WHERE source = 'vindr'")
+        connection.exec_driver_sql(
+            "INSERT INTO grounding (source, image_id, ordinal, kind, split, label, boxes, run_id) SELECT source, "
+            "image_id, 1, kind, split, 'Edema', boxes, run_id FROM grounding WHERE source = 'vindr'"
+        )
+    recipe = "name: test\ncomponents:\n  - {name: b, task: abnormality-grounding, source: vindr, split: test}\n"
+    with open_store(made.path) as store:
+        build_dataset(made, store, "images", recipe)
+    run_eval(made, dataset=str(made.folder / "datasets" / "images"))
+    assert rows(made, "SELECT samples, patients FROM test_set") == [(10, 5)]
+    assert rows(made, "SELECT DISTINCT n, clusters FROM score") == [(10, 5)]
+    with open_snapshot(made.path) as snapshot:
+        of, _ids = clusters_of(snapshot, 1)
+    assert of.sizes().tolist() == [2] * 5
 
 
 def test_the_table_for_people_has_value_interval_and_what_was_parsed(bench: Bench) -> None:

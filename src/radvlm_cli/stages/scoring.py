@@ -64,6 +64,8 @@ def score(run: Run, evaluation_id: int, choice: MetricChoice = USUAL) -> list[di
     samples = list(answered(store, evaluation_id))
     if not samples:
         raise ConfigError(f"The test set {name} has no samples.", "radvlm build --recipe evaluation")
+    if not any(sample.cluster.startswith("patient ") for sample in samples):
+        run.progress.note(f"{name}: the source names no patients; studies or images are drawn for the intervals.")
     parse = reader(card(evaluation.identity["model"]), task, json.loads(choices))
     run.progress.start(f"reading {name}", total=len(samples))
     reads = [parse.read(sample) for sample in samples]

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from radvlm_cli.store.bulk import batched, execute_many
 from radvlm_cli.store.engine import Store
 from radvlm_cli.store.runs import Run
+from radvlm_cli.store.test_sets import cluster_of
 
 
 class Answered(NamedTuple):
@@ -16,18 +17,14 @@ class Answered(NamedTuple):
 
     position: int
     sample_id: str
-    patient_id: str | None
+    cluster: str
+    """What it is drawn with: see test_sets.cluster_of."""
     size: tuple[int, int]
     """Width and height of the original image, pixels; (1, 1) where unknown."""
     reference: dict[str, Any]
     status: str
     text: str
     seen: tuple[int, int] | None
-
-    @property
-    def cluster(self) -> str:
-        """The patient, or the sample where the source names none."""
-        return f"sample {self.sample_id}" if self.patient_id is None else f"patient {self.patient_id}"
 
 
 class ScoreRow(NamedTuple):
@@ -49,16 +46,16 @@ class ScoreRow(NamedTuple):
 def answered(store: Store, evaluation_id: int) -> Iterator[Answered]:
     """All samples of an evaluation's test set with what was said, by position."""
     rows = store.rows(
-        "SELECT s.position, s.sample_id, s.patient_id, s.width, s.height, s.reference, p.status, p.text, "
-        "p.seen_width, p.seen_height FROM evaluation e JOIN test_sample s ON s.test_set_id = e.test_set_id "
+        "SELECT s.position, s.sample_id, s.patient_id, s.study_id, s.image_id, s.width, s.height, s.reference, p.status, "
+        "p.text, p.seen_width, p.seen_height FROM evaluation e JOIN test_sample s ON s.test_set_id = e.test_set_id "
         "LEFT JOIN prediction p ON p.evaluation_id = e.id AND p.position = s.position WHERE e.id = ? "
         "ORDER BY s.position",
         (evaluation_id,),
     )
-    for position, sample_id, patient, width, height, reference, status, text, seen_width, seen_height in rows:
+    for position, sample_id, *whose, width, height, reference, status, text, seen_width, seen_height in rows:
         seen = None if seen_width is None or seen_height is None else (seen_width, seen_height)
-        size = (width or 1, height or 1)
-        yield Answered(position, sample_id, patient, size, json.loads(reference), status or "error", text or "", seen)
+        cluster, size = cluster_of(*whose, sample_id), (width or 1, height or 1)
+        yield Answered(position, sample_id, cluster, size, json.loads(reference), status or "error", text or "", seen)
 
 
 def keep_parsed(run: Run, evaluation_id: int, rows: Sequence[tuple[int, str, str, str]]) -> bool:

@@ -470,7 +470,7 @@ class TestSet(SQLModel, table=True):
     )
     options: str = _text("JSON list of the findings to choose among, for classification and detection.")
     samples: int = _text("Number of samples.")
-    patients: int = _text("Different patients; samples without one count each.")
+    patients: int = _text("Different patients; studies or images where the source names no patients.")
     expected: int | None = _text("Samples in the published evaluation.", default=None)
     run_id: int = _text("The run that froze it.", foreign_key="run.id")
     __table_args__ = (
@@ -619,7 +619,7 @@ class Score(SQLModel, table=True):
     low: float | None = _text("Lower end of the 95 % interval.", default=None)
     high: float | None = _text("Upper end of the 95 % interval.", default=None)
     n: int = _text("Samples.")
-    clusters: int = _text("Patients, or samples where the source names no patients.")
+    clusters: int = _text("Patients; studies or images where the source names no patients.")
     coverage: float | None = _text("Share of samples whose answer could be scored.", default=None)
     family: str = _text("Family of metrics.")
     version: int = _text("Of the family.")

@@ -47,6 +47,14 @@ class SampleRow(NamedTuple):
     reference: dict[str, Any]
 
 
+def cluster_of(patient_id: str | None, study_id: str | None, image_id: int | None, sample_id: str) -> str:
+    """What is drawn at random together: a patient's samples; of a source that names none those of a study or image."""
+    for kind, value in (("patient", patient_id), ("study", study_id), ("image", image_id)):
+        if value is not None:
+            return f"{kind} {value}"
+    return f"sample {sample_id}"
+
+
 def keep_test_set(
     run: Run,
     *,
@@ -60,13 +68,13 @@ def keep_test_set(
     samples: Sequence[SampleRow],
 ) -> int:
     """Write a test set, or find the one of the same key and bring the places of its files up to date; return its id."""
-    patients = len({sample.patient_id or f"\0{sample.position}" for sample in samples})
+    patients = len({cluster_of(each.patient_id, each.study_id, each.image_id, each.sample_id) for each in samples})
     values = (key, name, task, source, dataset_id, canonical_json(list(options)), len(samples), patients, expected)
     with run.store.write() as connection:
         connection.exec_driver_sql(
             "INSERT INTO test_set (key, name, task, source, dataset_id, options, samples, patients, expected, run_id) "
             "VALUES (?,?,?,?,?,?,?,?,?,?) ON CONFLICT (key) DO UPDATE SET dataset_id = excluded.dataset_id, "
-            "expected = excluded.expected",
+            "patients = excluded.patients, expected = excluded.expected",
             (*values, run.id),
         )
         found = connection.exec_driver_sql("SELECT id FROM test_set WHERE key = ?", (key,)).scalar_one()
