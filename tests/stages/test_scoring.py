@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -217,11 +218,37 @@ def test_what_cannot_be_computed_this_time_stays_as_it_was_until_the_answers_are
     with_weights = similarity(MetricChoice(bertscore_distilbert=folder))
     assert with_weights[0] is not None
     assert similarity(MetricChoice()) == with_weights
+    other = save_distilbert(tmp_path / "other", layers=6)
+    assert similarity(MetricChoice(bertscore_distilbert=other))[0] != with_weights[0]
     with open_store(bench.path) as store, store.write() as connection:
         connection.exec_driver_sql(
             "UPDATE prediction SET text = 'Another report.' WHERE evaluation_id = ? AND position = 0", (evaluation,)
         )
     assert similarity(MetricChoice())[0] is None
+
+
+def test_no_score_or_judgement_outlives_the_answers_that_it_is_of(
+    bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench = Bench(Path(shutil.copytree(bench.folder, tmp_path / "bench")))
+    evaluation = number_of(bench, "reports")
+    again(bench, evaluation)
+    with open_store(bench.path) as store, store.write() as connection:
+        for position in (1, 3):
+            row = (evaluation, "green/g/1", position, "ok", "old", None, "[]")
+            connection.exec_driver_sql(JUDGEMENT_SQL, row)
+        connection.exec_driver_sql(
+            "UPDATE prediction SET text = 'Said later.' WHERE evaluation_id = ? AND position = 1", (evaluation,)
+        )
+
+    def killed(*_given: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("radvlm_cli.stages.scoring._score_family", killed)
+    with pytest.raises(KeyboardInterrupt):
+        again(bench, evaluation)
+    assert rows(bench, f"SELECT count(*) FROM sample_score WHERE evaluation_id = {evaluation}") == [(0,)]
+    assert rows(bench, "SELECT position FROM judgement WHERE judge = 'green/g/1'") == [(3,)]
 
 
 def test_graphs_of_reports_come_from_a_file_and_are_kept(bench: Bench, tmp_path: Path) -> None:

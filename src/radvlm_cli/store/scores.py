@@ -61,16 +61,24 @@ def answered(store: Store, evaluation_id: int) -> Iterator[Answered]:
 def keep_parsed(run: Run, evaluation_id: int, rows: Sequence[tuple[int, str, str, str]]) -> bool:
     """Write (position, parser, status, content) in place of what was read from these answers before.
 
-    Returns whether it is the same.
+    Returns whether it is the same. If not, the scores that came of it go with it, and what was judged of an answer that
+    is another one now: a process that dies before the new scores leaves none that belong to other answers.
     """
-    before = run.store.rows(
-        "SELECT position, parser, status, content FROM parsed WHERE evaluation_id = ? ORDER BY position",
-        (evaluation_id,),
-    )
-    if [tuple(row) for row in before] == list(rows):
+    before = [
+        tuple(row)
+        for row in run.store.rows(
+            "SELECT position, parser, status, content FROM parsed WHERE evaluation_id = ? ORDER BY position",
+            (evaluation_id,),
+        )
+    ]
+    if before == list(rows):
         return True
+    now = {position: said for position, _parser, *said in rows}
+    others = [(evaluation_id, position) for position, _parser, *said in before if now.get(position) != said]
     with run.store.write() as connection:
-        connection.exec_driver_sql("DELETE FROM parsed WHERE evaluation_id = ?", (evaluation_id,))
+        for table in ("parsed", "sample_score", "score"):
+            connection.exec_driver_sql(f"DELETE FROM {table} WHERE evaluation_id = ?", (evaluation_id,))
+        execute_many(connection, "DELETE FROM judgement WHERE evaluation_id = ? AND position = ?", others)
         sql = "INSERT INTO parsed (evaluation_id, position, parser, status, content) VALUES (?, ?, ?, ?, ?)"
         for batch in batched((evaluation_id, *row) for row in rows):
             execute_many(connection, sql, batch)
