@@ -23,7 +23,7 @@ LOADING = {"weights": [], "device": "cpu", "dtype": "auto", "attention": None, "
 @pytest.fixture(autouse=True)
 def unscored(monkeypatch: pytest.MonkeyPatch) -> None:
     """Scores have tests of their own."""
-    monkeypatch.setattr("radvlm_cli.stages.scoring.score", lambda _run, _evaluation: [])
+    monkeypatch.setattr("radvlm_cli.stages.scoring.score", lambda *_given: [])
 
 
 @pytest.fixture(scope="module")
