@@ -176,6 +176,18 @@ def test_a_resume_with_other_conditions_is_refused(bench: Bench) -> None:
         run_eval(bench, model=None, resume=True, max_new_tokens=7)
 
 
+def test_a_run_is_not_resumed_as_another_evaluation(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patched, pytest.raises(EvaluationError):
+        patched.setattr("sys.executable", "/bin/false")
+        run_eval(bench, task=["report"])
+    with monkeypatch.context() as patched:
+        patched.setattr("radvlm_cli.stages.evaluation_request.backend", lambda _model: {"torch": "9"})
+        with pytest.raises(ConfigError, match=r'other conditions.*backend: was \{\}, now \{"torch": "9"\}'):
+            run_eval(bench, model=None, resume=True)
+    assert rows(bench, "SELECT count(*) FROM evaluation") == [(1,)]
+    assert [line["ok"] for line in run_eval(bench, model=None, resume=True).lines] == [5]
+
+
 def test_conversations_are_kept_as_a_list_of_answers(bench: Bench) -> None:
     run_eval(bench, model=script(bench, answers={"talks-i0": ["One.", "Two."]}), task=["conversation"])
     found = {row[1]: json.loads(row[3]) for row in texts(bench)}
