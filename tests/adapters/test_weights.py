@@ -153,3 +153,11 @@ def test_bytes_are_hashed_once_and_again_when_they_change(tmp_path: Path, monkey
     assert identify_weights([file.parent], cache=cache).files == {"0/model.safetensors": "hashed again"}
     cache.write_text("[torn")
     assert identify_weights([file.parent], cache=cache).files == {"0/model.safetensors": "hashed again"}
+
+
+def test_a_cache_that_cannot_be_written_costs_another_reading_only(tmp_path: Path) -> None:
+    (tmp_path / "m").mkdir()
+    (tmp_path / "m" / "model.safetensors").write_bytes(b"weights")
+    (tmp_path / "no folder").write_text("")
+    found = [identify_weights([tmp_path / "m"], cache=tmp_path / name / "hashes.json") for name in ("no folder", "new")]
+    assert found[0] == found[1]

@@ -177,9 +177,10 @@ def test_a_resume_with_other_conditions_is_refused(bench: Bench) -> None:
 
 
 def test_a_run_is_not_resumed_as_another_evaluation(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    with monkeypatch.context() as patched, pytest.raises(EvaluationError):
+    with monkeypatch.context() as patched:
         patched.setattr("sys.executable", "/bin/false")
-        run_eval(bench, task=["report"])
+        with pytest.raises(EvaluationError):
+            run_eval(bench, task=["report"])
     with monkeypatch.context() as patched:
         patched.setattr("radvlm_cli.stages.evaluation_request.backend", lambda _model: {"torch": "9"})
         with pytest.raises(ConfigError, match=r'other conditions.*backend: was \{\}, now \{"torch": "9"\}'):

@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from radvlm_cli.adapters import card
 from radvlm_cli.errors import DataError
 from radvlm_cli.metrics.radgraph import text_key
 from radvlm_cli.stages.evaluate import Evaluated, rescore
 from radvlm_cli.stages.metric_choice import MetricChoice
+from radvlm_cli.stages.reading import reader
 from radvlm_cli.stages.reports.numbers import clusters_of
 from radvlm_cli.stages.scoring import main_rows, score
 from radvlm_cli.store.engine import open_store
 from radvlm_cli.store.judgements import JUDGEMENT_SQL
 from radvlm_cli.store.runs import open_run
+from radvlm_cli.store.scores import Answered
 from radvlm_cli.store.snapshot import open_snapshot
 from tests.metrics.tiny_bert import save_distilbert
 from tests.stages.evaluating import Bench, build_dataset, make_bench, rows, run_eval, script
@@ -135,6 +139,17 @@ def test_scoring_again_changes_nothing(bench: Bench) -> None:
         rows(bench, "SELECT * FROM sample_score"),
         rows(bench, "SELECT * FROM parsed"),
     )
+
+
+def test_a_model_cut_off_while_it_thinks_has_given_no_answer() -> None:
+    thinker = replace(card("scripted"), extractor="think")
+    thought = "<think>Is it edema? Perhaps at [0.10, 0.10, 0.20, 0.20]."
+    for task in ("report", "classification", "phrase", "detection"):
+        read = reader(thinker, task, ["Edema"]).read
+        sample = Answered(0, "s", "patient 1", (10, 10), {}, "truncated", thought, None)
+        assert read(sample)[:2] == ("unparsable", None)
+        assert read(sample._replace(text=f"{thought}</think> Edema at [0.10, 0.10, 0.20"))[0] != "ok"
+        assert read(sample._replace(status="ok", text="Edema at [0.10, 0.10, 0.20, 0.20]."))[0] == "ok"
 
 
 def test_numbers_per_sample_sum_to_the_metric(bench: Bench) -> None:

@@ -51,8 +51,8 @@ class LabelScores:
         """Shape (samples, 5 x labels + 2).
 
         Predictions and references are mappings of label -> 1 present, 0 absent, -1 uncertain, or the labels that are
-        present; a prediction of None is an answer that failed. ValueError for a label of a reference that is not among ours (`No Finding` aside), and for a value
-        that is none of these.
+        present; a prediction of None is an answer that failed. ValueError for a label of a reference that is not among
+        ours (`No Finding` aside), and for a value that is none of these.
         """
         answered = np.array([prediction is not None for prediction in predictions], dtype=bool)[:, None]
         said = self._states([prediction or () for prediction in predictions], strict=False)

@@ -41,7 +41,9 @@ class SampleSet(NamedTuple):
     @property
     def clusters(self) -> str:
         """How many there are to draw from, and of what."""
-        return f"{self.patients:,} patients" if self.named else f"{self.patients:,} studies or images, no patients named"
+        return (
+            f"{self.patients:,} patients" if self.named else f"{self.patients:,} studies or images, no patients named"
+        )
 
 
 class ModelScores(NamedTuple):

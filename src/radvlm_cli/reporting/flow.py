@@ -91,7 +91,10 @@ def population_table(rows: Sequence[Population]) -> Table:
         Column("age known", lambda row: row.aged, "count", name="aged"),
         Column("views", lambda row: row.views, "words"),
     )
-    note = "Counted by sample; sex, age and view where the source tells them. A source without patients counts studies or images."
+    note = (
+        "Counted by sample; sex, age and view where the source tells them. A source without patients counts studies or "
+        "images."
+    )
     return Table("population", "Whose images the test sets have", columns, tuple(rows), (note,))
 
 

@@ -157,10 +157,12 @@ def _said(card: Card, sample: Answered, nothing: Any) -> tuple[str, Read | None]
     """The answer within the text; or, where it counts as wrong, how it came out."""
     if sample.status not in _SAID:
         return "", Read(_failed(sample), None, nothing)
-    text = answers.extract(card.extractor, sample.text).text
-    if not text.strip():
+    found = answers.extract(card.extractor, sample.text)
+    if not found.text.strip():
         return "", Read("empty", None, nothing)
-    return text, None
+    if found.missing and sample.status == "truncated":
+        return "", Read("unparsable", None, nothing)  # it was cut off while it thought: there is no answer
+    return found.text, None
 
 
 def _as_said(sample: Answered) -> Status:

@@ -46,15 +46,15 @@ class ScoreRow(NamedTuple):
 def answered(store: Store, evaluation_id: int) -> Iterator[Answered]:
     """All samples of an evaluation's test set with what was said, by position."""
     rows = store.rows(
-        "SELECT s.position, s.sample_id, s.patient_id, s.study_id, s.image_id, s.width, s.height, s.reference, p.status, "
-        "p.text, p.seen_width, p.seen_height FROM evaluation e JOIN test_sample s ON s.test_set_id = e.test_set_id "
-        "LEFT JOIN prediction p ON p.evaluation_id = e.id AND p.position = s.position WHERE e.id = ? "
+        "SELECT s.position, s.sample_id, s.patient_id, s.study_id, s.image_id, s.width, s.height, s.reference, "
+        "p.status, p.text, p.seen_width, p.seen_height FROM evaluation e "
+        "JOIN test_sample s ON s.test_set_id = e.test_set_id LEFT JOIN prediction p ON p.evaluation_id = e.id AND p.position = s.position WHERE e.id = ? "
         "ORDER BY s.position",
         (evaluation_id,),
     )
-    for position, sample_id, *whose, width, height, reference, status, text, seen_width, seen_height in rows:
-        seen = None if seen_width is None or seen_height is None else (seen_width, seen_height)
-        cluster, size = cluster_of(*whose, sample_id), (width or 1, height or 1)
+    for position, sample_id, patient, study, image, width, height, reference, status, text, *of_picture in rows:
+        seen = None if None in of_picture else (of_picture[0], of_picture[1])
+        cluster, size = cluster_of(patient, study, image, sample_id), (width or 1, height or 1)
         yield Answered(position, sample_id, cluster, size, json.loads(reference), status or "error", text or "", seen)
 
 

@@ -97,8 +97,8 @@ def pairs_of(store: Snapshot, first: str, second: str, wanted: Wanted) -> list[P
 def _pair(store: Snapshot, first: Evaluated, second: Evaluated) -> Pair | None:
     """Match samples by their id; in two test sets also by what is asked and what is right."""
     sql = (
-        "SELECT a.position, b.position, a.patient_id, a.study_id, a.image_id, a.sample_id FROM test_sample a JOIN test_sample b "
-        "ON b.test_set_id = ? AND b.{} WHERE a.test_set_id = ? ORDER BY a.position"
+        "SELECT a.position, b.position, a.patient_id, a.study_id, a.image_id, a.sample_id FROM test_sample a "
+        "JOIN test_sample b ON b.test_set_id = ? AND b.{} WHERE a.test_set_id = ? ORDER BY a.position"
     )
     ids, remark = (second.test_set.id, first.test_set.id), None
     if first.test_set.id == second.test_set.id:
