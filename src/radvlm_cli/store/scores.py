@@ -48,7 +48,8 @@ def answered(store: Store, evaluation_id: int) -> Iterator[Answered]:
     rows = store.rows(
         "SELECT s.position, s.sample_id, s.patient_id, s.study_id, s.image_id, s.width, s.height, s.reference, "
         "p.status, p.text, p.seen_width, p.seen_height FROM evaluation e "
-        "JOIN test_sample s ON s.test_set_id = e.test_set_id LEFT JOIN prediction p ON p.evaluation_id = e.id AND p.position = s.position WHERE e.id = ? "
+        "JOIN test_sample s ON s.test_set_id = e.test_set_id "
+        "LEFT JOIN prediction p ON p.evaluation_id = e.id AND p.position = s.position WHERE e.id = ? "
         "ORDER BY s.position",
         (evaluation_id,),
     )
