@@ -11,11 +11,12 @@ from typing import Any
 import pytest
 
 from radvlm_cli.adapters import card
+from radvlm_cli.adapters.boxes import codec
 from radvlm_cli.errors import DataError
 from radvlm_cli.metrics.radgraph import text_key
 from radvlm_cli.stages.evaluate import Evaluated, rescore
 from radvlm_cli.stages.metric_choice import MetricChoice
-from radvlm_cli.stages.reading import reader
+from radvlm_cli.stages.reading import labelled_boxes, reader
 from radvlm_cli.stages.reports.numbers import clusters_of
 from radvlm_cli.stages.scoring import main_rows, score
 from radvlm_cli.store.engine import open_store
@@ -139,6 +140,27 @@ def test_scoring_again_changes_nothing(bench: Bench) -> None:
         rows(bench, "SELECT * FROM sample_score"),
         rows(bench, "SELECT * FROM parsed"),
     )
+
+
+TWO = {"Edema": 1, "Nodule": 3}
+FIRST, SECOND = "[100, 0, 200, 200]", "[300, 0, 400, 200]"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (f"Edema at {FIRST}. Also nodule {SECOND}.", TWO),
+        (f'[{{"bbox_2d": {FIRST}, "label": "edema"}}, {{"bbox_2d": {SECOND}, "label": "Nodule"}}]', TWO),
+        (f'{{"label": "Edema", "bbox_2d": {FIRST}}}, {{"label": "x", "bbox_2d": {SECOND}}}', {"Edema": 1, "": 3}),
+        (f'{{"edema": [{FIRST}], "nodule": [{SECOND}]}}', TWO),
+        (f'Edema: {{"bbox_2d": {FIRST}}}', {"Edema": 1}),
+        (f'[{{"bbox_2d": {FIRST}, "label": "edema"}}, {{"bbox_2d": {SECOND}, "la', {"Edema": 1, "": 3}),
+    ],
+)
+def test_a_box_has_the_label_before_it_or_that_of_its_object(text: str, expected: dict[str, int]) -> None:
+    found, malformed = labelled_boxes(text, ["Edema", "Nodule"], codec("qwen3"), (10, 10), None)
+    assert {label: round(10 * box.x_min) for label, (box,) in found.items()} == expected
+    assert malformed == 0
 
 
 def test_a_model_cut_off_while_it_thinks_has_given_no_answer() -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from radvlm_cli.adapters import answers, boxes
@@ -20,6 +20,9 @@ from radvlm_cli.metrics.family import Status
 from radvlm_cli.records import Box
 from radvlm_cli.store.scores import Answered
 
+_OBJECT = re.compile(r"\{[^{}]*\}?")
+"""A JSON object without others in it; the last may be cut off."""
+_LABELLED = re.compile(r"[\"']label[\"']\s*:")
 _SAID = ("ok", "truncated")
 """Of these predictions there is a text to read."""
 
@@ -54,7 +57,8 @@ def reader(card: Card, task: Task, options: Sequence[str]) -> Reader:
     else:
         codec = boxes.codec(card.codec or "radvlm")
         found = _labelled(card, codec, options) if task == "detection" else _boxes(card, codec)
-        name, read = f"boxes:{codec.name}/{codec.version}", found
+        labelled = "labelled/2 " if task == "detection" else ""
+        name, read = f"{labelled}boxes:{codec.name}/{codec.version}", found
     return Reader(f"{name} {card.extractor}/{answers.VERSION}", read)
 
 
@@ -128,21 +132,42 @@ def labelled_boxes(
 ) -> tuple[dict[str, list[Box]], int]:
     """Boxes by label, and how many places look like a box and are none.
 
-    A box belongs to the label that stands last before it; before any label, to `""`.
+    A box belongs to the label that stands last before it; before any label, to `""`. In a JSON object of one finding it
+    belongs to the label of the object, which may stand after it.
     """
-    pattern = "|".join(re.escape(label) for label in sorted(labels, key=len, reverse=True))
-    mentions = list(re.finditer(rf"(?<!\w)(?:{pattern})(?!\w)", text, re.IGNORECASE)) if labels else []
-    known = {label.casefold(): label for label in labels}
-    starts = [0, *(mention.start() for mention in mentions)]
-    names = ["", *(known[mention[0].casefold()] for mention in mentions)]
     found: dict[str, list[Box]] = {}
     malformed = 0
-    for name, start, end in zip(names, starts, [*starts[1:], len(text)], strict=True):
-        part = codec.read(text[start:end], size, seen)
-        malformed += part.malformed
-        if part.boxes:
-            found.setdefault(name, []).extend(part.boxes)
+    for name, part in _parts(text, labels):
+        read = codec.read(part, size, seen)
+        malformed += read.malformed
+        if read.boxes:
+            found.setdefault(name, []).extend(read.boxes)
     return found, malformed
+
+
+def _parts(text: str, labels: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """The pieces of a text, each with the label that boxes in it belong to."""
+    pattern = "|".join(re.escape(label) for label in sorted(labels, key=len, reverse=True))
+    mentioned = re.compile(rf"(?<!\w)(?:{pattern})(?!\w)" if labels else r"(?!)", re.IGNORECASE)
+    known = {label.casefold(): label for label in labels}
+    name, start = "", 0
+
+    def place(end: int) -> Iterator[tuple[str, str]]:
+        nonlocal name, start
+        for mention in mentioned.finditer(text, start, end):
+            yield name, text[start : mention.start()]
+            name, start = known[mention[0].casefold()], mention.start()
+        yield name, text[start:end]
+        start = end
+
+    for entry in _OBJECT.finditer(text):
+        own = mentioned.findall(entry[0])
+        if len(own) > 1 or not (own or _LABELLED.search(entry[0]) or not entry[0].endswith("}")):
+            continue  # several findings, or none named: what stands before counts
+        yield from place(entry.start())
+        name, start = known[own[0].casefold()] if own else "", entry.end()
+        yield name, entry[0]
+    yield from place(len(text))
 
 
 def _conversation(sample: Answered) -> Read:

@@ -56,9 +56,9 @@ class _Lines(NamedTuple):
 def take_in(store: Store, run_id: int, folder: Path, into: Mapping[str, Into] | None = None) -> Taken:
     """Read what has been added to the run's spools since the last look, into the `event` table.
 
-    `into` names kinds of lines that go elsewhere. Memory does not grow with the spools. A spool that is shorter than what
-    was read from it (deleted and begun anew, or cut by a power failure) is read from its beginning where all that matters
-    of it goes `into` tables that bear it; else StoreError.
+    `into` names kinds of lines that go elsewhere. Memory does not grow with the spools. A spool that is shorter than
+    what was read from it (deleted and begun anew, or cut by a power failure) is read from its beginning where lines go
+    `into` other tables, which bear that; else StoreError.
     """
     events = damaged = others = 0
     offsets = dict(store.rows("SELECT file, offset FROM spool WHERE run_id = ?", (run_id,)))
