@@ -100,6 +100,7 @@ def eval_(
     if len(again_at) > 1:
         raise ConfigError(f"--{again_at[0]} and --{again_at[1]} are two commands.", "Give one of them.")
     if again_at:
+        _refuse_what_plays_no_part(again_at[0], given)
         if dry_run and again_at[0] in ("rescore", "follow"):
             raise ConfigError(f"--{again_at[0]} asks nobody anything: there is nothing to try.", "Leave --dry-run out.")
         _AT_A_RUN[again_at[0]](where, given)
@@ -118,6 +119,27 @@ def eval_(
         eval_dry_run.of_answers(where, request, as_json=as_json)
     else:
         _evaluate(where, request, given)
+
+
+def _refuse_what_plays_no_part(command: str, given: dict[str, Any]) -> None:
+    """ConfigError for an option that would be passed over: who limits a judge to 10 is not to pay for 3,000."""
+    for name in (*_OF_ANSWERS, *_OF_JUDGES):
+        if given[name] not in (None, False) and name not in _PLAYS_A_PART[command]:
+            words = "confirm-zero-retention" if name == "zero_retention" else name.replace("_", "-")
+            raise ConfigError(f"--{words} plays no part in --{command}.", f"radvlm eval --{command} {given[command]}")
+
+
+_OF_ANSWERS = tuple(
+    "model task weights dataset gpus processes batch dtype attn protocol base_url limit seed max_new_tokens set nodes "
+    "hosts slurm profile run again".split()
+)
+_OF_JUDGES = ("provider", "azure_model", "max_cost", "price", "zero_retention", "retry_failed")
+_PLAYS_A_PART: dict[str, tuple[str, ...]] = {
+    "rescore": (),
+    "follow": (),
+    "green": ("weights", "gpus", "processes", "batch", "dtype", "attn", "set", "nodes", "hosts"),
+    "judge": ("model", "base_url", "limit", *_OF_JUDGES),
+}
 
 
 def _plain(value: Any) -> Any:
