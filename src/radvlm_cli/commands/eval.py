@@ -123,16 +123,14 @@ def eval_(
 
 def _refuse_what_plays_no_part(command: str, given: dict[str, Any]) -> None:
     """ConfigError for an option that would be passed over: who limits a judge to 10 is not to pay for 3,000."""
-    for name in (*_OF_ANSWERS, *_OF_JUDGES):
-        if given[name] not in (None, False) and name not in _PLAYS_A_PART[command]:
+    from radvlm_cli.stages.evaluation_request import Asked
+
+    for name in (*Asked._fields, *_OF_JUDGES):
+        if given[name] not in (None, False) and name not in ("resume", "output", *_PLAYS_A_PART[command]):
             words = "confirm-zero-retention" if name == "zero_retention" else name.replace("_", "-")
             raise ConfigError(f"--{words} plays no part in --{command}.", f"radvlm eval --{command} {given[command]}")
 
 
-_OF_ANSWERS = tuple(
-    "model task weights dataset gpus processes batch dtype attn protocol base_url limit seed max_new_tokens set nodes "
-    "hosts slurm profile run again".split()
-)
 _OF_JUDGES = ("provider", "azure_model", "max_cost", "price", "zero_retention", "retry_failed")
 _PLAYS_A_PART: dict[str, tuple[str, ...]] = {
     "rescore": (),
