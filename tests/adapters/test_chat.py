@@ -17,6 +17,7 @@ from safetensors.torch import load_file, save_file
 from transformers import Qwen2_5_VLProcessor, Qwen3VLProcessor
 from transformers.models.internvl import InternVLProcessor
 
+from radvlm_cli.adapters import card
 from radvlm_cli.adapters.chat import ChatAdapter, card_of, messages
 from radvlm_cli.adapters.pictures import open_picture
 from radvlm_cli.adapters.protocol import Loading, Request
@@ -118,6 +119,22 @@ def test_what_a_picture_is_seen_as(folders: dict[str, Path], pictures: list[Path
     reply = load(folders["qwen2_5_vl"]).answer([ask(pictures[2], "Hm")], 1)[0]
 
     assert reply.seen == (196, 140)  # 200 x 150 to multiples of 28
+
+
+def test_the_name_of_a_folders_card_tells_its_profile_and_not_its_place(
+    folders: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here, there = (tmp_path / place / "my model" for place in ("here", "there"))
+    for place in (here, there):
+        shutil.copytree(folders["qwen2_5_vl"], place)
+    made = card_of(str(here))
+    assert made.name == card_of(str(there)).name == "chat:my-model@qwen25vl"
+    monkeypatch.chdir(here.parent)
+    assert card_of("my model").name == made.name
+    shutil.rmtree(here)
+    later = card(made.name)
+    assert (later.name, later.codec, later.extractor) == (made.name, made.codec, made.extractor)
+    assert later.load(Loading((there,), "cpu")).identity["profile"] == "qwen25vl"
 
 
 def test_a_template_without_a_place_for_a_picture_is_refused(tmp_path: Path) -> None:

@@ -177,3 +177,11 @@ def test_another_models_folder_is_refused_before_anything_is_started(
     with pytest.raises(ConfigError, match=f"holds a model of type {kind}; ") as caught:
         find_weights(CARDS[model], [tmp_path])
     assert str(caught.value.hint).startswith(hint.format(folder=tmp_path))
+
+
+def test_a_cache_that_cannot_be_written_costs_another_reading_only(tmp_path: Path) -> None:
+    (tmp_path / "m").mkdir()
+    (tmp_path / "m" / "model.safetensors").write_bytes(b"weights")
+    (tmp_path / "no folder").write_text("")
+    found = [identify_weights([tmp_path / "m"], cache=tmp_path / name / "hashes.json") for name in ("no folder", "new")]
+    assert found[0] == found[1]

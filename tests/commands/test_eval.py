@@ -109,6 +109,11 @@ def test_conversations_are_graded_by_a_server_at_a_url(bench: Bench, said: Said)
     told = said.json("--model", "scripted", "--task", "conversation", "--limit", "3")
     with FakeOpenAI(answer=judges.sound) as server:
         options = ("--judge", str(told["run_id"]), "--base-url", f"{server.url}/v1", "--model", "test-model")
+        (plan,) = said.json(*options, "--dry-run")
+        assert (plan["conversations"], plan["to grade"], plan["cost"]) == (3, 3, 0)
+        assert plan["input tokens"] > 1000
+        assert server.stats["requests"] == 0
+        assert rows(bench, "SELECT count(*) FROM run WHERE command = 'judge'") == [(0,)]
         again = said.json(*options)
         assert "talks: " in said.err
         assert "3 graded" in said.err
@@ -123,6 +128,10 @@ def test_conversations_are_graded_by_a_server_at_a_url(bench: Bench, said: Said)
     [
         (("--judge", "77", "--base-url", "http://localhost:1/v1"), "no evaluation run 77"),
         (("--judge", "1", "--rescore", "1"), "are two commands"),
+        (("--rescore", "1", "--dry-run"), "nothing to try"),
+        (("--green", "1", "--limit", "3"), "--limit plays no part in --green"),
+        (("--judge", "1", "--max-new-tokens", "3"), "--max-new-tokens plays no part"),
+        (("--rescore", "1", "--task", "report"), "--task plays no part"),
         (("--green", "1", "--weights", "/nowhere"), "/nowhere does not exist"),
         (("--model", "scripted", "--run", "3"), "--run goes with --resume"),
         (("--model", "scripted", "--again", "--resume"), "--again forgets"),

@@ -71,6 +71,14 @@ def test_questions_about_what_is_not_there() -> None:
     assert values["miou"] == 1
 
 
+def test_an_answer_that_failed_is_not_right_where_nothing_is_to_be_marked() -> None:
+    broken = Located((), malformed=1)
+    assert scored(BoxMatching(), [[], None, broken, None], [[], [], [], [A]])["false_box_rate"] == pytest.approx(2 / 3)
+    values = scored(LabelledBoxes(), [{}, None, None], [{}, {}, {"Edema": [A]}])
+    assert (values["clean_specificity"], values["detection_recall_50"]) == (0.5, 0)
+    assert scored(RadvlmMap50(), [None, [A]], [[A], [A]])["radvlm_map50"] == 0.5
+
+
 def test_malformed_boxes_are_counted_and_have_their_status() -> None:
     broken, mixed = Located((), malformed=2), Located((A,), malformed=1)
     assert scored(BoxMatching(), [broken, mixed, Located((A,))], [[A]] * 3)["malformed_rate"] == pytest.approx(2 / 3)

@@ -72,6 +72,18 @@ def test_a_failed_answer_misses_all_that_is_there() -> None:
     assert np.isnan(values["micro_precision"])
 
 
+def test_an_answer_that_failed_is_not_right_about_what_is_absent() -> None:
+    references: list[list[str]] = [[], [], ["Edema"]]
+    silent, failed = (
+        scored(LabelScores(), [{}, {}, {}], references),
+        scored(LabelScores(), [{}, None, None], references),
+    )
+    assert (silent["exact_match"], failed["exact_match"]) == pytest.approx((2 / 3, 1 / 3))
+    assert (silent["specificity/Edema"], failed["specificity/Edema"]) == (1, 0.5)
+    assert (silent["specificity/Fracture"], failed["specificity/Fracture"]) == pytest.approx((1, 1 / 3))
+    assert (silent["recall/Edema"], failed["recall/Edema"]) == (0, 0)
+
+
 def test_what_cannot_be_counted_is_refused() -> None:
     with pytest.raises(ValueError, match="not scored"):
         LabelScores().per_sample([()], [["Hernia"]])

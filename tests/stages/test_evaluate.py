@@ -147,6 +147,22 @@ def test_what_a_killed_run_left_in_its_spools_is_not_asked_again(bench: Bench) -
     assert rows(bench, "SELECT * FROM prediction ORDER BY position") == kept
 
 
+def test_a_run_whose_folder_is_gone_is_gone_on_with(bench: Bench) -> None:
+    model = script(bench, fail=["reports-i4"])
+    done = run_eval(bench, model=model, task=["report"])
+    script(bench)
+    with open_store(bench.path) as store, store.write() as connection:
+        connection.exec_driver_sql("UPDATE run SET status = 'interrupted' WHERE command = 'eval'")
+        connection.exec_driver_sql("DELETE FROM prediction WHERE position < 2")
+    shutil.rmtree(done.folder)
+    assert [line["ok"] for line in run_eval(bench, model=None, resume=True).lines] == [5]
+    kept = rows(bench, "SELECT * FROM prediction")
+    # As after a power failure: the store knows of more than the file holds.
+    (done.folder / "rank0.spool.jsonl").write_text("")
+    run_eval(bench, model=model, task=["report"])
+    assert rows(bench, "SELECT * FROM prediction") == kept
+
+
 def test_a_model_that_cannot_be_loaded_says_so_in_its_own_words(bench: Bench) -> None:
     model = script(bench)
     with pytest.raises(EvaluationError, match="A script has no 'nonsense'"):
@@ -174,6 +190,19 @@ def test_a_resume_with_other_conditions_is_refused(bench: Bench) -> None:
         run_eval(bench, model=model, task=["report"], set=["nonsense=1"])
     with pytest.raises(ConfigError, match="max_new_tokens"):
         run_eval(bench, model=None, resume=True, max_new_tokens=7)
+
+
+def test_a_run_is_not_resumed_as_another_evaluation(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patched:
+        patched.setattr("sys.executable", "/bin/false")
+        with pytest.raises(EvaluationError):
+            run_eval(bench, task=["report"])
+    with monkeypatch.context() as patched:
+        patched.setattr("radvlm_cli.stages.evaluation_request.backend", lambda _model: {"torch": "9"})
+        with pytest.raises(ConfigError, match=r'other conditions.*backend: was \{\}, now \{"torch": "9"\}'):
+            run_eval(bench, model=None, resume=True)
+    assert rows(bench, "SELECT count(*) FROM evaluation") == [(1,)]
+    assert [line["ok"] for line in run_eval(bench, model=None, resume=True).lines] == [5]
 
 
 def test_conversations_are_kept_as_a_list_of_answers(bench: Bench) -> None:

@@ -11,7 +11,7 @@ import pytest
 from radvlm_cli.adapters import card
 from radvlm_cli.errors import ConfigError
 from radvlm_cli.stages.evaluated_models import Model
-from radvlm_cli.stages.judge_reports import JudgeRequest, judge_reports, report_evaluations
+from radvlm_cli.stages.judge_reports import JudgeRequest, judge_reports, plan_reports, report_evaluations
 from radvlm_cli.store.engine import open_store
 from radvlm_cli.store.runs import open_run
 from radvlm_cli.training.launch import Ranks
@@ -23,7 +23,7 @@ LOADING = {"weights": [], "device": "cpu", "dtype": "auto", "attention": None, "
 @pytest.fixture(autouse=True)
 def unscored(monkeypatch: pytest.MonkeyPatch) -> None:
     """Scores have tests of their own."""
-    monkeypatch.setattr("radvlm_cli.stages.scoring.score", lambda _run, _evaluation: [])
+    monkeypatch.setattr("radvlm_cli.stages.scoring.score", lambda *_given: [])
 
 
 @pytest.fixture(scope="module")
@@ -40,11 +40,15 @@ def bench(pristine: Bench, tmp_path: Path) -> Bench:
     return Bench(tmp_path / "bench")
 
 
+def request_of(bench: Bench, processes: int = 2, **content: Any) -> JudgeRequest:
+    """A script in the place of GREEN's model."""
+    model = Model("green", card(script(bench, "judge.json", **content)), ())
+    return JudgeRequest(model, {**LOADING, "base_url": None}, 2, Ranks(0, processes), 0, bench.folder / "judging")
+
+
 def judged(bench: Bench, processes: int = 2, wanted: int | None = None, **content: Any) -> dict[str, int]:
     """Let a script judge an evaluation run, by default the first."""
-    name = script(bench, "judge.json", **content)
-    model = Model("green", card(name), ())
-    request = JudgeRequest(model, {**LOADING, "base_url": None}, 2, Ranks(0, processes), 0, bench.folder / "judging")
+    request = request_of(bench, processes, **content)
     run_id = wanted or rows(bench, "SELECT min(run_id) FROM answering")[0][0]
     with open_store(bench.path) as store, open_run(store, "green", {}) as run:
         return judge_reports(run, report_evaluations(store, run_id), request, resume="radvlm eval --green 1")
@@ -72,6 +76,14 @@ def test_reports_are_judged_and_what_is_empty_or_failed_is_not_asked_about(bench
     }
     assert found["reports-i0"][1] == "About reports-i0."
     assert rows(bench, "SELECT DISTINCT judge FROM judgement")[0][0].startswith("green/green/")
+
+
+def test_a_plan_counts_what_would_be_judged_and_writes_nothing(bench: Bench) -> None:
+    with open_store(bench.path) as store:
+        run_id = store.value("SELECT min(run_id) FROM answering")
+        (planned,) = plan_reports(store, report_evaluations(store, run_id), request_of(bench))
+    assert (planned["reports"], planned["to judge"], planned["workers"]) == (5, 3, 2)
+    assert judgements(bench) == {}
 
 
 def test_a_second_time_only_what_failed_is_judged(bench: Bench) -> None:

@@ -3,21 +3,29 @@
 from __future__ import annotations
 
 import json
+import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from radvlm_cli.adapters import card
+from radvlm_cli.adapters.boxes import codec
 from radvlm_cli.errors import DataError
 from radvlm_cli.metrics.radgraph import text_key
 from radvlm_cli.stages.evaluate import Evaluated, rescore
 from radvlm_cli.stages.metric_choice import MetricChoice
+from radvlm_cli.stages.reading import labelled_boxes, reader
+from radvlm_cli.stages.reports.numbers import clusters_of
 from radvlm_cli.stages.scoring import main_rows, score
 from radvlm_cli.store.engine import open_store
 from radvlm_cli.store.judgements import JUDGEMENT_SQL
 from radvlm_cli.store.runs import open_run
+from radvlm_cli.store.scores import Answered
+from radvlm_cli.store.snapshot import open_snapshot
 from tests.metrics.tiny_bert import save_distilbert
-from tests.stages.evaluating import Bench, make_bench, rows, run_eval, script
+from tests.stages.evaluating import Bench, build_dataset, make_bench, rows, run_eval, script
 
 ANSWERS = {
     "reports-i0": ["Report number 0."],
@@ -88,6 +96,8 @@ def test_failed_answers_count_as_wrong_and_the_others_stand_beside(bench: Bench)
     assert found["micro_recall"] == pytest.approx(3 / 5)
     assert parsed["micro_recall"] == pytest.approx(3 / 4)
     assert scores(bench, "findings", "Edema")["recall"] == pytest.approx(3 / 5)
+    # Nobody has a fracture; what could not be read does not say so.
+    assert scores(bench, "findings", "Fracture")["specificity"] == pytest.approx(4 / 5)
     assert rows(
         bench, "SELECT DISTINCT n, coverage FROM evaluation_result WHERE test_set = 'findings' AND part = ''"
     ) == [(5, 0.8)]
@@ -132,6 +142,38 @@ def test_scoring_again_changes_nothing(bench: Bench) -> None:
     )
 
 
+TWO = {"Edema": 1, "Nodule": 3}
+FIRST, SECOND = "[100, 0, 200, 200]", "[300, 0, 400, 200]"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (f"Edema at {FIRST}. Also nodule {SECOND}.", TWO),
+        (f'[{{"bbox_2d": {FIRST}, "label": "edema"}}, {{"bbox_2d": {SECOND}, "label": "Nodule"}}]', TWO),
+        (f'{{"label": "Edema", "bbox_2d": {FIRST}}}, {{"label": "x", "bbox_2d": {SECOND}}}', {"Edema": 1, "": 3}),
+        (f'{{"edema": [{FIRST}], "nodule": [{SECOND}]}}', TWO),
+        (f'Edema: {{"bbox_2d": {FIRST}}}', {"Edema": 1}),
+        (f'[{{"bbox_2d": {FIRST}, "label": "edema"}}, {{"bbox_2d": {SECOND}, "la', {"Edema": 1, "": 3}),
+    ],
+)
+def test_a_box_has_the_label_before_it_or_that_of_its_object(text: str, expected: dict[str, int]) -> None:
+    found, malformed = labelled_boxes(text, ["Edema", "Nodule"], codec("qwen3"), (10, 10), None)
+    assert {label: round(10 * box.x_min) for label, (box,) in found.items()} == expected
+    assert malformed == 0
+
+
+def test_a_model_cut_off_while_it_thinks_has_given_no_answer() -> None:
+    thinker = replace(card("scripted"), extractor="think")
+    thought = "<think>Is it edema? Perhaps at [0.10, 0.10, 0.20, 0.20]."
+    for task in ("report", "classification", "phrase", "detection"):
+        read = reader(thinker, task, ["Edema"]).read
+        sample = Answered(0, "s", "patient 1", (10, 10), {}, "truncated", thought, None)
+        assert read(sample)[:2] == ("unparsable", None)
+        assert read(sample._replace(text=f"{thought}</think> Edema at [0.10, 0.10, 0.20"))[0] != "ok"
+        assert read(sample._replace(status="ok", text="Edema at [0.10, 0.10, 0.20, 0.20]."))[0] == "ok"
+
+
 def test_numbers_per_sample_sum_to_the_metric(bench: Bench) -> None:
     evaluation = number_of(bench, "phrases")
     kept = rows(
@@ -165,6 +207,25 @@ def test_conversations_have_no_score_until_they_are_judged(bench: Bench) -> None
     assert after["judge_coverage"] == pytest.approx(3 / 5)
 
 
+def test_where_no_patient_is_named_questions_about_one_image_are_drawn_together(tmp_path: Path) -> None:
+    made = make_bench(tmp_path)
+    with open_store(made.path) as store, store.write() as connection:
+        connection.exec_driver_sql("UPDATE image SET patient_id = NULL, study_id = NULL WHERE source = 'vindr'")
+        connection.exec_driver_sql(
+            "INSERT INTO grounding (source, image_id, ordinal, kind, split, label, boxes, run_id) SELECT source, "
+            "image_id, 1, kind, split, 'Edema', boxes, run_id FROM grounding WHERE source = 'vindr'"
+        )
+    recipe = "name: test\ncomponents:\n  - {name: b, task: abnormality-grounding, source: vindr, split: test}\n"
+    with open_store(made.path) as store:
+        build_dataset(made, store, "images", recipe)
+    run_eval(made, dataset=str(made.folder / "datasets" / "images"))
+    assert rows(made, "SELECT samples, patients FROM test_set") == [(10, 5)]
+    assert rows(made, "SELECT DISTINCT n, clusters FROM score") == [(10, 5)]
+    with open_snapshot(made.path) as snapshot:
+        of, _ids = clusters_of(snapshot, 1)
+    assert of.sizes().tolist() == [2] * 5
+
+
 def test_the_table_for_people_has_value_interval_and_what_was_parsed(bench: Bench) -> None:
     (line,) = [row for row in main_rows(again(bench, number_of(bench, "phrases"))) if row["metric"] == "F1@0.5"]
     assert line["value [95% interval]"].startswith("0.667 [")
@@ -194,11 +255,37 @@ def test_what_cannot_be_computed_this_time_stays_as_it_was_until_the_answers_are
     with_weights = similarity(MetricChoice(bertscore_distilbert=folder))
     assert with_weights[0] is not None
     assert similarity(MetricChoice()) == with_weights
+    other = save_distilbert(tmp_path / "other", layers=6)
+    assert similarity(MetricChoice(bertscore_distilbert=other))[0] != with_weights[0]
     with open_store(bench.path) as store, store.write() as connection:
         connection.exec_driver_sql(
             "UPDATE prediction SET text = 'Another report.' WHERE evaluation_id = ? AND position = 0", (evaluation,)
         )
     assert similarity(MetricChoice())[0] is None
+
+
+def test_no_score_or_judgement_outlives_the_answers_that_it_is_of(
+    bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench = Bench(Path(shutil.copytree(bench.folder, tmp_path / "bench")))
+    evaluation = number_of(bench, "reports")
+    again(bench, evaluation)
+    with open_store(bench.path) as store, store.write() as connection:
+        for position in (1, 3):
+            row = (evaluation, "green/g/1", position, "ok", "old", None, "[]")
+            connection.exec_driver_sql(JUDGEMENT_SQL, row)
+        connection.exec_driver_sql(
+            "UPDATE prediction SET text = 'Said later.' WHERE evaluation_id = ? AND position = 1", (evaluation,)
+        )
+
+    def killed(*_given: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("radvlm_cli.stages.scoring._score_family", killed)
+    with pytest.raises(KeyboardInterrupt):
+        again(bench, evaluation)
+    assert rows(bench, f"SELECT count(*) FROM sample_score WHERE evaluation_id = {evaluation}") == [(0,)]
+    assert rows(bench, "SELECT position FROM judgement WHERE judge = 'green/g/1'") == [(3,)]
 
 
 def test_graphs_of_reports_come_from_a_file_and_are_kept(bench: Bench, tmp_path: Path) -> None:

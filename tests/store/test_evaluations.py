@@ -96,7 +96,7 @@ def texts(store: Store) -> dict[int, str]:
 
 def test_a_test_set_of_the_same_key_is_the_same_and_its_files_may_move(run: Run) -> None:
     first = keep(run, [sample(0), sample(1, "p2"), sample(2, None)])
-    again = keep(run, [sample(n, path="/moved/a.jpg") for n in range(3)])
+    again = keep(run, [sample(n, patient, path="/moved/a.jpg") for n, patient in enumerate(("p1", "p2", None))])
     assert first == again
     row = set_row(run.store, first)
     assert (row.samples, row.patients, row.options, row.expected) == (3, 3, ("Edema",), 3314)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from radvlm_cli.adapters.computing import described, free_memory
 from radvlm_cli.adapters.json_files import read_object
 from radvlm_cli.adapters.pictures import answer_readable, described_reading, picture_size
-from radvlm_cli.adapters.profile import Profile, choose_profile, split_name
+from radvlm_cli.adapters.profile import Profile, choose_profile, known_as, split_name
 from radvlm_cli.adapters.protocol import Adapter, Card, Loading, Reply, Request, WeightsNeed
 from radvlm_cli.adapters.special_tokens import added_tokens, spelling_out
 from radvlm_cli.errors import ConfigError, DataError
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 _CHARACTERS_PER_TOKEN = 3
 _HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?")
+_UNFIT = re.compile(r"[^\w./-]")
 
 
 def card_of(rest: str | None) -> Card:
@@ -41,6 +42,9 @@ def card_of(rest: str | None) -> Card:
     elif not _HUB_ID.fullmatch(model):
         raise ConfigError(f"{model} is no folder, and no Hugging Face id.", "chat:org/model or chat:FOLDER")
     name, profile = choose_profile(model, wanted)
+    if folder.is_dir():
+        # Answers are read by the same profile wherever the folder is by then, and the place of it decides none.
+        rest = f"{_UNFIT.sub('-', known_as(model))}@{wanted or name}"
     return Card(
         name=f"chat:{rest}",
         title=profile.title,

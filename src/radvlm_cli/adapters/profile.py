@@ -155,7 +155,7 @@ def choose_profile(model: str, wanted: str | None = None) -> tuple[str, Profile]
         if not file.is_file():
             raise ConfigError(f"There is no profile {wanted}.", f"one of {', '.join(known)}, or a YAML file")
         return file.stem, read_profile(file.read_text("utf-8"), str(file))
-    name = _known_as(model)
+    name = known_as(model)
     fitting = [(len(pattern), key) for key, each in known.items() for pattern in each.match if fnmatch(name, pattern)]
     if fitting:
         key = max(fitting)[1]
@@ -165,7 +165,7 @@ def choose_profile(model: str, wanted: str | None = None) -> tuple[str, Profile]
     return key, known[key]
 
 
-def _known_as(model: str) -> str:
+def known_as(model: str) -> str:
     """An id or served name as it is; of a folder its own name, or the id that the Hugging Face cache names it by."""
     if not Path(model).is_dir():
         return model.casefold()

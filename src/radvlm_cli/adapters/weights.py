@@ -6,12 +6,13 @@ import json
 import os
 import shlex
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from radvlm_cli.adapters.json_files import read_object
 from radvlm_cli.adapters.protocol import Card, WeightsNeed
-from radvlm_cli.errors import ConfigError
+from radvlm_cli.errors import ConfigError, DataError
 from radvlm_cli.files import atomic_write
 from radvlm_cli.hashing import content_hash, file_sha256
 
@@ -158,19 +159,15 @@ def identify_weights(
                         say = None
                     known[place] = [*entry, file_sha256(path)]
                 files[f"{number}/{path.name}"] = known[place][2]
-    if cache.parent.is_dir() or os.access(_existing(cache), os.W_OK):
-        with atomic_write(cache, sync=False) as stream:
-            json.dump(known, stream)
+    # A home that cannot be written to costs another reading, and nothing else.
+    with suppress(DataError), atomic_write(cache, sync=False) as stream:
+        json.dump(known, stream)
     return Identity(content_hash(files), files)
 
 
 def _default_cache() -> Path:
     home = os.environ.get("XDG_CACHE_HOME")
     return (Path(home) if home else Path.home() / ".cache") / "radvlm" / "weights.json"
-
-
-def _existing(path: Path) -> Path:
-    return next(parent for parent in path.absolute().parents if parent.exists())
 
 
 def _read_cache(path: Path) -> dict[str, list[Any]]:

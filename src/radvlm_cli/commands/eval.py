@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from radvlm_cli.commands import eval_dry_run, options
 from radvlm_cli.commands import eval_options as given_as
-from radvlm_cli.commands import options
 from radvlm_cli.commands.output import print_json, print_table, say
 from radvlm_cli.commands.running import DETACHING, stage_run
 from radvlm_cli.config import Settings, configured_settings, existing_settings, zero_retention_confirmed
@@ -97,6 +97,9 @@ def eval_(
     if len(again_at) > 1:
         raise ConfigError(f"--{again_at[0]} and --{again_at[1]} are two commands.", "Give one of them.")
     if again_at:
+        _refuse_what_plays_no_part(again_at[0], given)
+        if dry_run and again_at[0] in ("rescore", "follow"):
+            raise ConfigError(f"--{again_at[0]} asks nobody anything: there is nothing to try.", "Leave --dry-run out.")
         _AT_A_RUN[again_at[0]](where, given)
         return
     if run is not None and not resume:
@@ -110,9 +113,28 @@ def eval_(
     own["zero_retention"] = zero_retention_confirmed(given["zero_retention"]) or None
     request = make_request(where.store, Asked(**own), say=say)
     if dry_run:
-        _dry_run(where, request, given)
+        eval_dry_run.of_answers(where, request, as_json=as_json)
     else:
         _evaluate(where, request, given)
+
+
+def _refuse_what_plays_no_part(command: str, given: dict[str, Any]) -> None:
+    """ConfigError for an option that would be passed over: who limits a judge to 10 is not to pay for 3,000."""
+    from radvlm_cli.stages.evaluation_request import Asked
+
+    for name in (*Asked._fields, *_OF_JUDGES):
+        if given[name] not in (None, False) and name not in ("resume", "output", *_PLAYS_A_PART[command]):
+            words = "confirm-zero-retention" if name == "zero_retention" else name.replace("_", "-")
+            raise ConfigError(f"--{words} plays no part in --{command}.", f"radvlm eval --{command} {given[command]}")
+
+
+_OF_JUDGES = ("provider", "azure_model", "max_cost", "price", "zero_retention", "retry_failed")
+_PLAYS_A_PART: dict[str, tuple[str, ...]] = {
+    "rescore": (),
+    "follow": (),
+    "green": ("weights", "gpus", "processes", "batch", "dtype", "attn", "set", "nodes", "hosts"),
+    "judge": ("model", "base_url", "limit", *_OF_JUDGES),
+}
 
 
 def _plain(value: Any) -> Any:
@@ -172,6 +194,9 @@ def _green(where: Settings, given: dict[str, Any]) -> None:
     output = (given["output"] or where.store.parent / "evaluations").absolute()
     own = {name: _plain(given[name]) for name in Asked._fields}
     request = make_judge_request(Asked(**own), output)
+    if given["dry_run"]:
+        eval_dry_run.of_reports(where, given["green"], request, as_json=given["as_json"])
+        return
     with _at_run("green", where, given) as run:
         evaluations = report_evaluations(run.store, given["green"])
         found = judge_reports(run, evaluations, request, resume=f"radvlm eval --green {given['green']}")
@@ -182,13 +207,16 @@ def _green(where: Settings, given: dict[str, Any]) -> None:
 
 def _judge(where: Settings, given: dict[str, Any]) -> None:
     from radvlm_cli.stages.evaluate import rescore
-    from radvlm_cli.stages.judge_run import judge_run
+    from radvlm_cli.stages.judge_run import Pace, judge_run
 
     choice = {name: _plain(given[name]) for name in ("provider", "model", "azure_model", "base_url")}
     choice["zero_retention"] = zero_retention_confirmed(given["zero_retention"])
-    pace = {name: given[name] for name in ("concurrency", "max_cost", "price", "retry_failed", "limit")}
+    pace = Pace(**{name: given[name] for name in Pace._fields})
+    if given["dry_run"]:
+        eval_dry_run.of_conversations(where, given["judge"], choice, pace, as_json=given["as_json"])
+        return
     with _at_run("judge", where, given) as run:
-        for name, found in judge_run(run, given["judge"], choice, **pace).items():
+        for name, found in judge_run(run, given["judge"], choice, pace).items():
             say(f"{name}: {_counted(found)}.")
         done = rescore(run, given["judge"], _metrics(given))
     _print(done, given["as_json"])
@@ -213,23 +241,6 @@ def _at_run(command: str, where: Settings, given: dict[str, Any]) -> AbstractCon
 
 _AT_A_RUN = {"rescore": _rescore, "follow": _follow, "green": _green, "judge": _judge}
 """Options that name a run, and what they do."""
-
-
-def _dry_run(where: Settings, request: Request, given: dict[str, Any]) -> None:
-    from radvlm_cli.stages.evaluate import batch_script
-    from radvlm_cli.stages.evaluation_plan import plan, plan_rows
-    from radvlm_cli.store.engine import open_store
-
-    with open_store(where.store, create=False, allow_network=True) as store:
-        rows = plan_rows(store, plan(store, request, data_dir=where.data(), derived_dir=where.derived()))
-    script = None if request.profile is None else batch_script(request, 0, request.output / "RUN")
-    if given["as_json"]:
-        print_json({"model": request.model.name, "test_sets": rows, "workers": request.ranks.world, "script": script})
-        return
-    title = f"radvlm eval would ask {request.model.name} with {request.ranks.world} workers:"
-    print_table(rows, title=title, notes="prompt")
-    if script is not None:
-        print(f"\nand submit this script:\n\n{script}", end="")
 
 
 def _print(done: Evaluated, as_json: bool) -> None:

@@ -38,11 +38,12 @@ class BoxMatching:
     """Boxes found, whatever their order in the text; a sample without a box stays in every mean, as 0.
 
     A matching is one to one and optimal. A sample without a true box (a question about what is not there) counts in
-    `false_box_rate` and, with the boxes it got, in the precision.
+    `false_box_rate` and, with the boxes it got, in the precision. An answer that failed does not say that there is
+    nothing: it counts in `false_box_rate` as one with a box.
     """
 
     name = "boxes"
-    version = 1
+    version = 2
     columns = (
         "matches",
         "predicted",
@@ -54,7 +55,7 @@ class BoxMatching:
         "single_hits_30",
         "samples_with_one",
         "samples_without_truth",
-        "without_truth_but_boxed",
+        "without_truth_but_boxed_or_failed",
         "with_truth_but_no_box",
         "malformed",
         "samples",
@@ -65,9 +66,10 @@ class BoxMatching:
         return ()
 
     def per_sample(
-        self, predictions: Sequence[Located | Sequence[Corners]], references: Sequence[Sequence[Corners]]
+        self, predictions: Sequence[Located | Sequence[Corners] | None], references: Sequence[Sequence[Corners]]
     ) -> Table:
-        """Shape (samples, 14). A prediction is a list of boxes or what a codec read; a reference is a list of boxes."""
+        """Shape (samples, 14). A prediction is a list of boxes, what a codec read, or None for an answer that failed; a
+        reference is a list of boxes."""
         rows = [_matching_row(*pair) for pair in zip(predictions, references, strict=True)]
         return np.array(rows, dtype=np.float64).reshape(-1, len(self.columns))
 
@@ -83,7 +85,7 @@ class BoxMatching:
             "accuracy_50": ratio(s["single_hits_50"], s["samples_with_one"]),
             "accuracy_30": ratio(s["single_hits_30"], s["samples_with_one"]),
             "no_box_rate": ratio(s["with_truth_but_no_box"], s["samples_with_truth"]),
-            "false_box_rate": ratio(s["without_truth_but_boxed"], s["samples_without_truth"]),
+            "false_box_rate": ratio(s["without_truth_but_boxed_or_failed"], s["samples_without_truth"]),
             "malformed_rate": ratio(s["malformed"], s["samples"]),
         }
 
@@ -105,7 +107,7 @@ class RadvlmMap50:
         return ()
 
     def per_sample(
-        self, predictions: Sequence[Located | Sequence[Corners]], references: Sequence[Sequence[Corners]]
+        self, predictions: Sequence[Located | Sequence[Corners] | None], references: Sequence[Sequence[Corners]]
     ) -> Table:
         """Shape (samples, 2)."""
         pairs = zip(predictions, references, strict=True)
@@ -121,7 +123,7 @@ class LabelledBoxes:
     """Detection: a box counts as found where its label is right too. Labels are compared without regard to case."""
 
     name = "labelled_boxes"
-    version = 1
+    version = 2
     columns = ("matches", "matches_any_label", "predicted", "true", "clean", "clean_and_silent")
 
     def missing(self) -> tuple[Need, ...]:
@@ -130,11 +132,14 @@ class LabelledBoxes:
 
     def per_sample(
         self,
-        predictions: Sequence[Mapping[str, Sequence[Corners]]],
+        predictions: Sequence[Mapping[str, Sequence[Corners]] | None],
         references: Sequence[Mapping[str, Sequence[Corners]]],
     ) -> Table:
-        """Shape (samples, 6). Both are mappings of label -> boxes; `{}`: nothing was found."""
-        rows = [_detection_row(_by_label(p), _by_label(r)) for p, r in zip(predictions, references, strict=True)]
+        """Shape (samples, 6). Both are mappings of label -> boxes; `{}`: nothing was found; None: the answer failed."""
+        rows = [
+            _detection_row(_by_label(p or {}), _by_label(r), failed=p is None)
+            for p, r in zip(predictions, references, strict=True)
+        ]
         return np.array(rows, dtype=np.float64).reshape(-1, len(self.columns))
 
     def values(self, sums: Table) -> dict[str, Table]:
@@ -149,17 +154,19 @@ class LabelledBoxes:
         }
 
 
-def _boxes(prediction: Located | Sequence[Corners]) -> Sequence[Corners]:
+def _boxes(prediction: Located | Sequence[Corners] | None) -> Sequence[Corners]:
     read: Any = prediction
-    found: Sequence[Corners] = getattr(read, "boxes", read)
+    found: Sequence[Corners] = () if read is None else getattr(read, "boxes", read)
     return found
 
 
-def _matching_row(prediction: Located | Sequence[Corners], reference: Sequence[Corners]) -> tuple[float, ...]:
+def _matching_row(prediction: Located | Sequence[Corners] | None, reference: Sequence[Corners]) -> tuple[float, ...]:
     predicted, true = corners(_boxes(prediction)), corners(reference)
     ious = pairwise_iou(predicted, true)
     unions = union_iou(predicted, true) if len(true) else 0.0
     one = len(true) == 1
+    malformed = getattr(prediction, "malformed", 0) > 0
+    failed = prediction is None or (malformed and not len(predicted))
     return (
         most_matches(ious, THRESHOLD),
         len(predicted),
@@ -171,9 +178,9 @@ def _matching_row(prediction: Located | Sequence[Corners], reference: Sequence[C
         one and unions >= 0.3,
         one,
         not len(true),
-        not len(true) and bool(len(predicted)),
+        not len(true) and (failed or bool(len(predicted))),
         bool(len(true)) and not len(predicted),
-        getattr(prediction, "malformed", 0) > 0,
+        malformed,
         1,
     )
 
@@ -202,11 +209,12 @@ def _by_label(boxes: Mapping[str, Sequence[Corners]]) -> dict[str, Table]:
     return {label: corners(of_label) for label, of_label in found.items() if of_label}
 
 
-def _detection_row(predicted: dict[str, Table], true: dict[str, Table]) -> tuple[float, ...]:
+def _detection_row(predicted: dict[str, Table], true: dict[str, Table], *, failed: bool) -> tuple[float, ...]:
     common = predicted.keys() & true.keys()
     by_label = sum(most_matches(pairwise_iou(predicted[name], true[name]), THRESHOLD) for name in common)
     none = np.empty((0, 4))
     all_predicted, all_true = np.concatenate([none, *predicted.values()]), np.concatenate([none, *true.values()])
     any_label = most_matches(pairwise_iou(all_predicted, all_true), THRESHOLD)
     clean = not len(all_true)
-    return by_label, any_label, len(all_predicted), len(all_true), clean, clean and not len(all_predicted)
+    silent = clean and not failed and not len(all_predicted)
+    return by_label, any_label, len(all_predicted), len(all_true), clean, silent

@@ -13,7 +13,8 @@ from radvlm_cli.metrics.ratios import ratio
 
 Uncertain = Literal["positive", "negative", "drop"]
 """What a label counts as that an answer, or a reference, calls uncertain; `drop`: it is not counted in that sample."""
-_COUNTS = ("tp", "fp", "fn", "tn")
+_COUNTS = ("tp", "fp", "fn", "tn", "unanswered")
+"""unanswered: negatives of samples whose answer failed, which are not made right by that nothing was said."""
 
 
 class LabelScores:
@@ -21,10 +22,10 @@ class LabelScores:
 
     A label without a positive reference has no recall and no F1, and is left out of the macro means. (With
     `published`, it counts 0 in them, as in the RadVLM publication.) A label that is not mentioned is not present: in
-    the answer, and in the reference.
+    the answer, and in the reference. An answer that failed is wrong: no exact match, and specific for no label.
     """
 
-    version = 1
+    version = 2
 
     def __init__(
         self,
@@ -47,33 +48,36 @@ class LabelScores:
         return ()
 
     def per_sample(self, predictions: Sequence[Any], references: Sequence[Any]) -> Table:
-        """Shape (samples, 4 x labels + 2).
+        """Shape (samples, 5 x labels + 2).
 
         Predictions and references are mappings of label -> 1 present, 0 absent, -1 uncertain, or the labels that are
-        present. ValueError for a label of a reference that is not among ours (`No Finding` aside), and for a value
-        that is none of these.
+        present; a prediction of None is an answer that failed. ValueError for a label of a reference that is not among
+        ours (`No Finding` aside), and for a value that is none of these.
         """
-        said, true = self._states(predictions, strict=False), self._states(references, strict=True)
+        answered = np.array([prediction is not None for prediction in predictions], dtype=bool)[:, None]
+        said = self._states([prediction or () for prediction in predictions], strict=False)
+        true = self._states(references, strict=True)
         counted = ~(np.isnan(said) | np.isnan(true))
         counts = [
             counted & (said == 1) & (true == 1),
             counted & (said == 1) & (true == 0),
             counted & (said == 0) & (true == 1),
-            counted & (said == 0) & (true == 0),
+            counted & (said == 0) & (true == 0) & answered,
+            counted & (true == 0) & ~answered,
         ]
-        exact = ((said == true) | ~counted).all(axis=1)
+        exact = ((said == true) | ~counted).all(axis=1) & answered[:, 0]
         return np.column_stack([*counts, exact, np.ones(len(exact))]).astype(np.float64)
 
     def values(self, sums: Table) -> dict[str, Table]:
         """Micro, macro and exact match, then by label."""
         width = len(self.labels)
-        tp, fp, fn, tn = (sums[..., i * width : (i + 1) * width] for i in range(4))
+        tp, fp, fn, tn, unanswered = (sums[..., i * width : (i + 1) * width] for i in range(len(_COUNTS)))
         positives = tp + fn
         by_label = {
             "precision": ratio(tp, tp + fp),
             "recall": ratio(tp, positives),
             "f1": np.where(positives > 0, ratio(2 * tp, 2 * tp + fp + fn), np.nan),
-            "specificity": ratio(tn, tn + fp),
+            "specificity": ratio(tn, tn + fp + unanswered),
         }
         micro_tp, micro_fp, micro_fn = (count.sum(axis=-1) for count in (tp, fp, fn))
         found = {

@@ -29,12 +29,21 @@ class SampleSet(NamedTuple):
     expected: int | None
     """Samples in the published evaluation."""
     sha256: str
+    named: bool = True
+    """Whether the source names patients; else studies or images stand in their place."""
 
     @property
     def title(self) -> str:
         """Name, task, and how much of the published set it is."""
         of = "" if self.expected is None else f" of {self.expected:,} published"
-        return f"{self.name} ({self.task}): {self.samples:,}{of} samples, {self.patients:,} patients"
+        return f"{self.name} ({self.task}): {self.samples:,}{of} samples, {self.clusters}"
+
+    @property
+    def clusters(self) -> str:
+        """How many there are to draw from, and of what."""
+        return (
+            f"{self.patients:,} patients" if self.named else f"{self.patients:,} studies or images, no patients named"
+        )
 
 
 class ModelScores(NamedTuple):

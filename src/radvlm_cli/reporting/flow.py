@@ -26,7 +26,7 @@ class Flow(NamedTuple):
 
     test_set: SampleSet
     named: bool
-    """Whether the source names patients; else every sample counts as one."""
+    """Whether the source names patients; else studies or images count in their place."""
     found: int | None
     """Records in the store that qualify; None: the dataset is not known any more."""
     unusable: int | None
@@ -91,7 +91,10 @@ def population_table(rows: Sequence[Population]) -> Table:
         Column("age known", lambda row: row.aged, "count", name="aged"),
         Column("views", lambda row: row.views, "words"),
     )
-    note = "Counted by sample; sex, age and view where the source tells them. A source without patients counts samples."
+    note = (
+        "Counted by sample; sex, age and view where the source tells them. A source without patients counts studies or "
+        "images."
+    )
     return Table("population", "Whose images the test sets have", columns, tuple(rows), (note,))
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from radvlm_cli.stages.answering_work import Work
 from radvlm_cli.store.evaluations import ANSWERS
 from radvlm_cli.store.runs import Run
-from radvlm_cli.store.spool import Tail, take_in
+from radvlm_cli.store.spool import Tail, forget_gone, take_in
 from radvlm_cli.training.progress import duration
 
 _COUNT_EVERY_S = 5.0
@@ -23,6 +23,7 @@ class Watch:
 
     def __init__(self, run: Run, folder: Path, work: Work) -> None:
         self._run, self._folder, self._work = run, folder, work
+        forget_gone(run.store, run.id, folder)
         take_in(run.store, run.id, folder, ANSWERS)
         self._tail = Tail(run.store, run.id, folder)
         self._begun, self._answered = time.monotonic(), 0

@@ -188,7 +188,7 @@ class Session:
     def _read(self, task: Task, reply: Reply) -> tuple[Status, tuple[Box, ...] | None, str]:
         """Status, boxes and parser; boxes are looked for in whatever answer of a model that writes them."""
         card = self.model.card
-        sample = Answered(0, "", None, self.picture.size, {}, status_of([reply]), reply.text, reply.seen)
+        sample = Answered(0, "", "", self.picture.size, {}, status_of([reply]), reply.text, reply.seen)
         words, located = reader(card, "report", ()), reader(card, "phrase", ())
         if card.codec is None:
             return words.read(sample).status, None, words.parser

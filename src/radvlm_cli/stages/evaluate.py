@@ -23,7 +23,7 @@ from radvlm_cli.stages.evaluated_models import weights_words
 from radvlm_cli.stages.evaluation_consent import require_consent_to_ask
 from radvlm_cli.stages.evaluation_plan import Planned, plan
 from radvlm_cli.stages.evaluation_request import Request
-from radvlm_cli.stages.evaluation_runs import evaluation_line
+from radvlm_cli.stages.evaluation_runs import evaluation_line, require_same_conditions
 from radvlm_cli.stages.metric_choice import USUAL, MetricChoice
 from radvlm_cli.stages.test_sets import freeze
 from radvlm_cli.store.engine import Store
@@ -163,8 +163,11 @@ def finish(run: Run, folder: Path, evaluations: Sequence[EvaluationRow], metrics
 
 
 def _begin(run: Run, request: Request, planned: Sequence[Planned]) -> tuple[Path, list[_Begun]]:
-    """Folder and rows; written before anything is asked. ConfigError where the samples may not be sent to the model."""
+    """Folder and rows; written before anything is asked. ConfigError where the samples may not be sent to the model, or
+    a resumed run would be another."""
     require_consent_to_ask(request, [each.frozen.source for each in planned])
+    if request.run_id is not None:
+        require_same_conditions(run.store, run.id, {each.frozen.name: each.identity for each in planned})
     folder = _folder(run, request)
     begun = []
     for each in planned:

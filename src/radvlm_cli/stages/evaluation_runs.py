@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from radvlm_cli.errors import ConfigError
 from radvlm_cli.store.engine import Store
-from radvlm_cli.store.evaluations import answering_row, counts, evaluation_row, evaluation_rows
+from radvlm_cli.store.evaluations import answering_rows, counts, evaluation_row, evaluation_rows
 from radvlm_cli.store.runs import mark_dead_runs
 from radvlm_cli.store.test_sets import set_row
 
@@ -41,9 +41,33 @@ def arguments_of_run(store: Store, run_id: int) -> dict[str, Any]:
     return arguments
 
 
-def evaluations_of_run(store: Store, run_id: int) -> tuple[int, ...]:
-    """The evaluations that a run works on; ConfigError where it is no evaluation run."""
-    return answering_row(store, run_id).evaluations
+def require_same_conditions(store: Store, run_id: int, planned: Mapping[str, Mapping[str, Any]]) -> None:
+    """ConfigError, naming what changed, where a run that began would go on with other evaluations than it has.
+
+    `planned`: name of a test set -> identity of the evaluation that is to be gone on with.
+    """
+    numbers = next((row.evaluations for row in answering_rows(store) if row.run_id == run_id), None)
+    if numbers is None:
+        return  # it was ended before it began
+    rows = [evaluation_row(store, number) for number in numbers]
+    before = {set_row(store, row.test_set_id).name: row.identity for row in rows}
+    changed: dict[str, str] = {}
+    for test_set in sorted({*before, *planned}):
+        was, now = before.get(test_set, {}), planned.get(test_set, {})
+        for name in sorted({*was, *now}):
+            if was.get(name) != now.get(name):
+                changed.setdefault(name.replace("_", " "), f"was {_brief(was.get(name))}, now {_brief(now.get(name))}")
+    if changed:
+        listed = "; ".join(f"{name}: {how}" for name, how in changed.items())
+        raise ConfigError(
+            f"Run {run_id} began under other conditions, and its answers would not be alike ({listed}).",
+            "Resume it under the same conditions, or start anew: radvlm eval without --resume",
+        )
+
+
+def _brief(value: Any) -> str:
+    text = json.dumps(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
 
 
 def list_evaluations(store: Store) -> list[dict[str, Any]]:

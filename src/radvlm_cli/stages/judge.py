@@ -17,6 +17,7 @@ from radvlm_cli.errors import ConfigError, DataError
 from radvlm_cli.hashing import canonical_json
 from radvlm_cli.llm import Answer, Prompt, Request
 from radvlm_cli.llm.prompting import ask, ask_again, load_prompt
+from radvlm_cli.llm.tokens import count_tokens, message_tokens
 from radvlm_cli.metrics.family import Status
 from radvlm_cli.metrics.judge import PROMPT, SCHEMA, Judged, Round, Scores, parse_scores, tell
 from radvlm_cli.records import Box
@@ -29,6 +30,7 @@ from radvlm_cli.store.judgements import JUDGEMENT_SQL, Evaluated, Talk, evaluate
 from radvlm_cli.store.runs import Run
 
 _RETRY_TEMPERATURE = 0.7
+_REASON_TOKENS = 60
 _STATUSES: dict[str, Status] = {
     "truncated": "truncated",
     "filtered": "refused",
@@ -99,6 +101,34 @@ def judge(run: Run, evaluation_id: int, options: JudgeOptions) -> dict[str, int]
     return counts
 
 
+class GradingPlan(NamedTuple):
+    """What `judge` would do with an evaluation."""
+
+    test_set: str
+    judge: str
+    conversations: int
+    to_grade: int
+    """Those with something to grade that has no grade yet: a call each, two where the first answer is of no use."""
+    input_tokens: int
+    output_tokens: int
+    """By a guess of a short reason for each round."""
+    cost: float | None
+    """Dollars, a call each; None: the price is not known."""
+
+
+def plan_grading(store: Store, evaluation_id: int, options: JudgeOptions) -> GradingPlan:
+    """Say what `judge` would do; nothing is sent and nothing is written."""
+    grading = _Grading(store, evaluation_id, options)
+    waiting = [found for found in grading.pending() if found is not None and found.message]
+    fixed = message_tokens(_prompt(options.writer).messages)
+    told = sum(fixed + count_tokens(found.message) for found in waiting)
+    said = sum(_REASON_TOKENS * (found.rounds + 1) for found in waiting)
+    price = options.calls.price
+    cost = None if price is None else (told * price.input + said * price.output) / 1e6
+    about = grading.about
+    return GradingPlan(about.test_set, grading.name, about.samples, len(waiting), told, said, cost)
+
+
 def judged_conversations(store: Store, evaluation_id: int, judge: str) -> list[Judged | None]:
     """What a judge said of each conversation of an evaluation, in order, for metrics.judge.ConversationJudge."""
     replies = judge_replies(store, evaluation_id, judge)
@@ -134,13 +164,13 @@ class _Grading:
     def __init__(self, store: Store, evaluation_id: int, options: JudgeOptions) -> None:
         self.items: Counter[str] = Counter()
         self._store = store
-        self._about = evaluated(store, evaluation_id)
+        self.about = evaluated(store, evaluation_id)
         self._options = options
-        self._name = judge_name(options.writer)
-        self.title = f"{self._about.test_set}: judge {self._about.model}"
+        self.name = judge_name(options.writer)
+        self.title = f"{self.about.test_set}: judge {self.about.model}"
 
     def count(self) -> int:
-        return self._about.samples
+        return self.about.samples
 
     def failed(self) -> int:
         return sum(self.items[name] for name in _FAILURES)
@@ -152,7 +182,7 @@ class _Grading:
 
     def pending(self) -> Iterator[_Found | None]:
         taken = 0
-        for talk in talks(self._store, self._about.id, self._name):
+        for talk in talks(self._store, self.about.id, self.name):
             self.items["items"] += 1
             found = self._found(talk) if talk.status is not None else None
             stands = "not answered yet" if found is None else self._stands(talk, found)
@@ -196,7 +226,7 @@ class _Grading:
     def rows(self, found: _Found, outcome: _Outcome) -> list[Statement]:
         scores = outcome.scores
         numbers = [] if scores is None else [scores.overall, *scores.rounds]
-        kept = (self._about.id, self._name, found.position, outcome.status, outcome.text, outcome.call)
+        kept = (self.about.id, self.name, found.position, outcome.status, outcome.text, outcome.call)
         return [(JUDGEMENT_SQL, (*kept, canonical_json(numbers)))]
 
     def written(self, outcome: _Outcome) -> None:

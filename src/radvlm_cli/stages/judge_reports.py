@@ -149,25 +149,59 @@ def _job(run: Run, request: JudgeRequest, judge: str) -> Job:
     )
 
 
-def _asks(run: Run, evaluation: EvaluationRow, judge: str, most: int) -> list[Ask]:
-    """What is to be judged now; takes note of what there is nothing to judge about."""
-    known = judge_replies(run.store, evaluation.id, judge)
-    nothing, again, asks = [], [], []
-    for pair in _pairs(run.store, evaluation):
+class _Waiting(NamedTuple):
+    """What is to be done about the reports of an evaluation."""
+
+    reports: int
+    asks: list[Ask]
+    again: list[tuple[int, int]]
+    """Places, among those of `asks`, that have a judgement which does not count."""
+    nothing: list[tuple[int, int, str, str]]
+    """Judgements of reports that there is nothing to judge about."""
+
+
+def _waiting(store: Store, evaluation: EvaluationRow, judge: str, most: int) -> _Waiting:
+    known = judge_replies(store, evaluation.id, judge)
+    found = _Waiting(set_row(store, evaluation.test_set_id).samples, [], [], [])
+    for pair in _pairs(store, evaluation):
         before = known.get(pair.position)
         if not pair.candidate:
             if before is None:
-                nothing.append((evaluation.id, pair.position, "empty", ""))
+                found.nothing.append((evaluation.id, pair.position, "empty", ""))
             continue
         if before is not None and before.status not in ("error", "empty"):
             continue
         if before is not None:
-            again.append((evaluation.id, pair.position))
+            found.again.append((evaluation.id, pair.position))
         prompt = green_prompt(pair.reference, pair.candidate)
-        asks.append(Ask(evaluation.id, pair.position, 1, pair.sample_id, "", (prompt,), "report", most))
-    keep_judgements(run, judge, nothing)
-    forget_judgements(run, judge, again)
-    return asks
+        found.asks.append(Ask(evaluation.id, pair.position, 1, pair.sample_id, "", (prompt,), "report", most))
+    return found
+
+
+def _asks(run: Run, evaluation: EvaluationRow, judge: str, most: int) -> list[Ask]:
+    """What is to be judged now; takes note of what there is nothing to judge about."""
+    waiting = _waiting(run.store, evaluation, judge, most)
+    keep_judgements(run, judge, waiting.nothing)
+    forget_judgements(run, judge, waiting.again)
+    return waiting.asks
+
+
+def plan_reports(store: Store, evaluations: Sequence[EvaluationRow], request: JudgeRequest) -> list[Values]:
+    """What `judge_reports` would ask, a row per test set; nothing is written."""
+    rows = []
+    for each in evaluations:
+        waiting = _waiting(store, each, request.name, request.most)
+        name = set_row(store, each.test_set_id).name
+        rows.append(
+            {
+                "test set": name,
+                "judge": request.name,
+                "reports": waiting.reports,
+                "to judge": len(waiting.asks),
+                "workers": request.ranks.world,
+            }
+        )
+    return rows
 
 
 def _pairs(store: Store, evaluation: EvaluationRow) -> Iterator[_Pair]:

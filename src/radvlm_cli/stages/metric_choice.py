@@ -36,6 +36,20 @@ class MetricChoice(NamedTuple):
 
 
 USUAL = MetricChoice()
+_CHEXBERT = ("chexbert", "chexbert_tokenizer")
+_GRAPHS_FROM = ("radgraph_annotations", "radgraph_python")
+_WEIGHTS: Mapping[str, tuple[str, ...]] = {
+    "chexbert": _CHEXBERT,
+    "bertscore": ("bertscore_distilbert",),
+    "bertscore_distilroberta": ("bertscore_distilroberta",),
+    "radcliq": (*_GRAPHS_FROM, "bertscore_distilroberta", *_CHEXBERT),
+}
+"""Family -> options that say what it is computed with."""
+
+
+def chosen_anew(choice: MetricChoice, family: str) -> bool:
+    """Whether it is said now what a family is computed with: it may be something else than the last time."""
+    return any(getattr(choice, name) is not None for name in _WEIGHTS.get(family, ()))
 
 
 def metric_options(run: Run, choice: MetricChoice, folder: Path, texts: Mapping[str, tuple[str, str]]) -> MetricOptions:

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from radvlm_cli.adapters import answers, boxes
-from radvlm_cli.adapters.protocol import BoxCodec, Card, ReadBoxes, Task
+from radvlm_cli.adapters.protocol import BoxCodec, Card, Task
 from radvlm_cli.language import label_answers
 from radvlm_cli.language.findings import findings
 from radvlm_cli.language.refusals import refuses
@@ -20,6 +20,9 @@ from radvlm_cli.metrics.family import Status
 from radvlm_cli.records import Box
 from radvlm_cli.store.scores import Answered
 
+_OBJECT = re.compile(r"\{[^{}]*\}?")
+"""A JSON object without others in it; the last may be cut off."""
+_LABELLED = re.compile(r"[\"']label[\"']\s*:")
 _SAID = ("ok", "truncated")
 """Of these predictions there is a text to read."""
 
@@ -31,7 +34,8 @@ class Read(NamedTuple):
     content: Any
     """As it is stored, JSON; None for an answer that counts as wrong."""
     prediction: Any
-    """As the task's metrics take it; of an answer that counts as wrong the empty one."""
+    """As the task's metrics take it. Of an answer that failed: the empty text or conversation; for findings and boxes
+    None, since naming none is an answer too, and may be right."""
 
 
 class Reader(NamedTuple):
@@ -53,7 +57,8 @@ def reader(card: Card, task: Task, options: Sequence[str]) -> Reader:
     else:
         codec = boxes.codec(card.codec or "radvlm")
         found = _labelled(card, codec, options) if task == "detection" else _boxes(card, codec)
-        name, read = f"boxes:{codec.name}/{codec.version}", found
+        labelled = "labelled/2 " if task == "detection" else ""
+        name, read = f"{labelled}boxes:{codec.name}/{codec.version}", found
     return Reader(f"{name} {card.extractor}/{answers.VERSION}", read)
 
 
@@ -69,7 +74,7 @@ def _text(card: Card) -> Callable[[Answered], Read]:
 
 def _labels(card: Card) -> Callable[[Answered], Read]:
     def read(sample: Answered) -> Read:
-        text, failed = _said(card, sample, {})
+        text, failed = _said(card, sample, None)
         if failed is not None:
             return failed
         found = label_answers.read_labels(text)
@@ -80,7 +85,7 @@ def _labels(card: Card) -> Callable[[Answered], Read]:
             "unknown": found.unknown,
             "form": found.form,
         }
-        said = found.values() if found.status == "ok" else {}
+        said = found.values() if found.status == "ok" else None
         return Read(_as_said(sample) if found.status == "ok" else found.status, content, said)
 
     return read
@@ -88,13 +93,14 @@ def _labels(card: Card) -> Callable[[Answered], Read]:
 
 def _boxes(card: Card, codec: BoxCodec) -> Callable[[Answered], Read]:
     def read(sample: Answered) -> Read:
-        text, failed = _said(card, sample, ReadBoxes(()))
+        text, failed = _said(card, sample, None)
         if failed is not None:
             return failed
         found = codec.read(text, sample.size, sample.seen)
         status = _status(sample, text, found.boxes, found.malformed)
         content = {"boxes": [list(box) for box in found.boxes], "malformed": found.malformed}
-        return Read(status, content, found)
+        # Of what is like a box and none the metrics keep count.
+        return Read(status, content, None if status == "refused" else found)
 
     return read
 
@@ -109,14 +115,14 @@ def _status(sample: Answered, text: str, found: Sequence[Box], malformed: int) -
 
 def _labelled(card: Card, codec: BoxCodec, options: Sequence[str]) -> Callable[[Answered], Read]:
     def read(sample: Answered) -> Read:
-        text, failed = _said(card, sample, {})
+        text, failed = _said(card, sample, None)
         if failed is not None:
             return failed
         found, malformed = labelled_boxes(text, options, codec, sample.size, sample.seen)
         status = _status(sample, text, [box for each in found.values() for box in each], malformed)
         by_label = {label: [list(box) for box in each] for label, each in found.items()}
         content = {"boxes": by_label, "malformed": malformed}
-        return Read(status, content, found)
+        return Read(status, content, found if status in _SAID else None)
 
     return read
 
@@ -126,21 +132,42 @@ def labelled_boxes(
 ) -> tuple[dict[str, list[Box]], int]:
     """Boxes by label, and how many places look like a box and are none.
 
-    A box belongs to the label that stands last before it; before any label, to `""`.
+    A box belongs to the label that stands last before it; before any label, to `""`. In a JSON object of one finding it
+    belongs to the label of the object, which may stand after it.
     """
-    pattern = "|".join(re.escape(label) for label in sorted(labels, key=len, reverse=True))
-    mentions = list(re.finditer(rf"(?<!\w)(?:{pattern})(?!\w)", text, re.IGNORECASE)) if labels else []
-    known = {label.casefold(): label for label in labels}
-    starts = [0, *(mention.start() for mention in mentions)]
-    names = ["", *(known[mention[0].casefold()] for mention in mentions)]
     found: dict[str, list[Box]] = {}
     malformed = 0
-    for name, start, end in zip(names, starts, [*starts[1:], len(text)], strict=True):
-        part = codec.read(text[start:end], size, seen)
-        malformed += part.malformed
-        if part.boxes:
-            found.setdefault(name, []).extend(part.boxes)
+    for name, part in _parts(text, labels):
+        read = codec.read(part, size, seen)
+        malformed += read.malformed
+        if read.boxes:
+            found.setdefault(name, []).extend(read.boxes)
     return found, malformed
+
+
+def _parts(text: str, labels: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """The pieces of a text, each with the label that boxes in it belong to."""
+    pattern = "|".join(re.escape(label) for label in sorted(labels, key=len, reverse=True))
+    mentioned = re.compile(rf"(?<!\w)(?:{pattern})(?!\w)" if labels else r"(?!)", re.IGNORECASE)
+    known = {label.casefold(): label for label in labels}
+    name, start = "", 0
+
+    def place(end: int) -> Iterator[tuple[str, str]]:
+        nonlocal name, start
+        for mention in mentioned.finditer(text, start, end):
+            yield name, text[start : mention.start()]
+            name, start = known[mention[0].casefold()], mention.start()
+        yield name, text[start:end]
+        start = end
+
+    for entry in _OBJECT.finditer(text):
+        own = mentioned.findall(entry[0])
+        if len(own) > 1 or not (own or _LABELLED.search(entry[0]) or not entry[0].endswith("}")):
+            continue  # several findings, or none named: what stands before counts
+        yield from place(entry.start())
+        name, start = known[own[0].casefold()] if own else "", entry.end()
+        yield name, entry[0]
+    yield from place(len(text))
 
 
 def _conversation(sample: Answered) -> Read:
@@ -155,10 +182,12 @@ def _said(card: Card, sample: Answered, nothing: Any) -> tuple[str, Read | None]
     """The answer within the text; or, where it counts as wrong, how it came out."""
     if sample.status not in _SAID:
         return "", Read(_failed(sample), None, nothing)
-    text = answers.extract(card.extractor, sample.text).text
-    if not text.strip():
+    found = answers.extract(card.extractor, sample.text)
+    if not found.text.strip():
         return "", Read("empty", None, nothing)
-    return text, None
+    if found.missing and sample.status == "truncated":
+        return "", Read("unparsable", None, nothing)  # it was cut off while it thought: there is no answer
+    return found.text, None
 
 
 def _as_said(sample: Answered) -> Status:

@@ -22,7 +22,7 @@ from radvlm_cli.metrics.family import Family, Status, Table
 from radvlm_cli.metrics.registry import describe
 from radvlm_cli.metrics.statistics import Clusters, Interval, bootstrap, clusters
 from radvlm_cli.stages.judge_replies import take_replies
-from radvlm_cli.stages.metric_choice import USUAL, MetricChoice, metric_options
+from radvlm_cli.stages.metric_choice import USUAL, MetricChoice, chosen_anew, metric_options
 from radvlm_cli.stages.reading import Read, reader, references
 from radvlm_cli.stages.score_families import Measured, measures
 from radvlm_cli.store.evaluations import evaluation_row
@@ -64,6 +64,8 @@ def score(run: Run, evaluation_id: int, choice: MetricChoice = USUAL) -> list[di
     samples = list(answered(store, evaluation_id))
     if not samples:
         raise ConfigError(f"The test set {name} has no samples.", "radvlm build --recipe evaluation")
+    if not any(sample.cluster.startswith("patient ") for sample in samples):
+        run.progress.note(f"{name}: the source names no patients; studies or images are drawn for the intervals.")
     parse = reader(card(evaluation.identity["model"]), task, json.loads(choices))
     run.progress.start(f"reading {name}", total=len(samples))
     reads = [parse.read(sample) for sample in samples]
@@ -87,7 +89,8 @@ def score(run: Run, evaluation_id: int, choice: MetricChoice = USUAL) -> list[di
     found = list(measures(store, evaluation_id, task, samples, reads, options))
     for measured in found:
         # What is dear, or cannot be computed this time, stays as it was computed from the same answers.
-        if not ((measured.dear or measured.missing) and kept.get(measured.family.name) == measured.family.version):
+        dear = measured.dear and not chosen_anew(choice, measured.family.name)
+        if not ((dear or measured.missing) and kept.get(measured.family.name) == measured.family.version):
             run.progress.start(f"scoring {name}: {measured.family.name}")
             _score_family(run, evaluation_id, measured, scored)
     forget_scores_but(run, evaluation_id, [*kept, *(measured.family.name for measured in found)])

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from radvlm_cli.store.bulk import batched, execute_many
+from radvlm_cli.store.clusters import cluster_of
 from radvlm_cli.store.engine import Store
 from radvlm_cli.store.runs import Run
 
@@ -16,18 +17,14 @@ class Answered(NamedTuple):
 
     position: int
     sample_id: str
-    patient_id: str | None
+    cluster: str
+    """What it is drawn with: see clusters.cluster_of."""
     size: tuple[int, int]
     """Width and height of the original image, pixels; (1, 1) where unknown."""
     reference: dict[str, Any]
     status: str
     text: str
     seen: tuple[int, int] | None
-
-    @property
-    def cluster(self) -> str:
-        """The patient, or the sample where the source names none."""
-        return f"sample {self.sample_id}" if self.patient_id is None else f"patient {self.patient_id}"
 
 
 class ScoreRow(NamedTuple):
@@ -49,31 +46,40 @@ class ScoreRow(NamedTuple):
 def answered(store: Store, evaluation_id: int) -> Iterator[Answered]:
     """All samples of an evaluation's test set with what was said, by position."""
     rows = store.rows(
-        "SELECT s.position, s.sample_id, s.patient_id, s.width, s.height, s.reference, p.status, p.text, "
-        "p.seen_width, p.seen_height FROM evaluation e JOIN test_sample s ON s.test_set_id = e.test_set_id "
+        "SELECT s.position, s.sample_id, s.patient_id, s.study_id, s.image_id, s.width, s.height, s.reference, "
+        "p.status, p.text, p.seen_width, p.seen_height FROM evaluation e "
+        "JOIN test_sample s ON s.test_set_id = e.test_set_id "
         "LEFT JOIN prediction p ON p.evaluation_id = e.id AND p.position = s.position WHERE e.id = ? "
         "ORDER BY s.position",
         (evaluation_id,),
     )
-    for position, sample_id, patient, width, height, reference, status, text, seen_width, seen_height in rows:
-        seen = None if seen_width is None or seen_height is None else (seen_width, seen_height)
-        size = (width or 1, height or 1)
-        yield Answered(position, sample_id, patient, size, json.loads(reference), status or "error", text or "", seen)
+    for position, sample_id, patient, study, image, width, height, reference, status, text, *of_picture in rows:
+        seen = None if None in of_picture else (of_picture[0], of_picture[1])
+        cluster, size = cluster_of(patient, study, image, sample_id), (width or 1, height or 1)
+        yield Answered(position, sample_id, cluster, size, json.loads(reference), status or "error", text or "", seen)
 
 
 def keep_parsed(run: Run, evaluation_id: int, rows: Sequence[tuple[int, str, str, str]]) -> bool:
     """Write (position, parser, status, content) in place of what was read from these answers before.
 
-    Returns whether it is the same.
+    Returns whether it is the same. If not, the scores that came of it go with it, and what was judged of an answer that
+    is another one now: a process that dies before the new scores leaves none that belong to other answers.
     """
-    before = run.store.rows(
-        "SELECT position, parser, status, content FROM parsed WHERE evaluation_id = ? ORDER BY position",
-        (evaluation_id,),
-    )
-    if [tuple(row) for row in before] == list(rows):
+    before = [
+        tuple(row)
+        for row in run.store.rows(
+            "SELECT position, parser, status, content FROM parsed WHERE evaluation_id = ? ORDER BY position",
+            (evaluation_id,),
+        )
+    ]
+    if before == list(rows):
         return True
+    now = {position: said for position, _parser, *said in rows}
+    others = [(evaluation_id, position) for position, _parser, *said in before if now.get(position) != said]
     with run.store.write() as connection:
-        connection.exec_driver_sql("DELETE FROM parsed WHERE evaluation_id = ?", (evaluation_id,))
+        for table in ("parsed", "sample_score", "score"):
+            connection.exec_driver_sql(f"DELETE FROM {table} WHERE evaluation_id = ?", (evaluation_id,))
+        execute_many(connection, "DELETE FROM judgement WHERE evaluation_id = ? AND position = ?", others)
         sql = "INSERT INTO parsed (evaluation_id, position, parser, status, content) VALUES (?, ?, ?, ?, ?)"
         for batch in batched((evaluation_id, *row) for row in rows):
             execute_many(connection, sql, batch)

@@ -56,14 +56,19 @@ class _Lines(NamedTuple):
 def take_in(store: Store, run_id: int, folder: Path, into: Mapping[str, Into] | None = None) -> Taken:
     """Read what has been added to the run's spools since the last look, into the `event` table.
 
-    `into` names kinds of lines that go elsewhere. Memory does not grow with the spools.
+    `into` names kinds of lines that go elsewhere. Memory does not grow with the spools. A spool that is shorter than
+    what was read from it (deleted and begun anew, or cut by a power failure) is read from its beginning where lines go
+    `into` other tables, which bear that; else StoreError.
     """
     events = damaged = others = 0
     offsets = dict(store.rows("SELECT file, offset FROM spool WHERE run_id = ?", (run_id,)))
     for path in sorted(folder.glob(f"*{SUFFIX}")):
         start = offsets.get(path.name, 0)
         if path.stat().st_size < start:
-            raise StoreError(f"The spool {path} is shorter than what was read from it: it was replaced or cut.")
+            if into is None:
+                raise StoreError(f"The spool {path} is shorter than what was read from it: it was replaced or cut.")
+            _forget(store, run_id, path.name)
+            start = 0
         for lines in _read_lines(path, start, run_id, into or {}):
             damaged += lines.damaged
             with store.write() as connection:
@@ -80,6 +85,19 @@ def take_in(store: Store, run_id: int, folder: Path, into: Mapping[str, Into] | 
                     (run_id, path.name, lines.end),
                 )
     return Taken(events, damaged, others)
+
+
+def forget_gone(store: Store, run_id: int, folder: Path) -> None:
+    """Forget what was read from spools that are not there any more: what comes under their names is new."""
+    for (file,) in list(store.rows("SELECT file FROM spool WHERE run_id = ?", (run_id,))):
+        if not (folder / file).exists():
+            _forget(store, run_id, file)
+
+
+def _forget(store: Store, run_id: int, file: str) -> None:
+    with store.write() as connection:
+        for table in ("event", "spool"):
+            connection.exec_driver_sql(f"DELETE FROM {table} WHERE run_id = ? AND file = ?", (run_id, file))
 
 
 def _read_lines(path: Path, start: int, run_id: int, into: Mapping[str, Into]) -> Iterator[_Lines]:

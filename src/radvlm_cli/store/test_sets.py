@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from radvlm_cli.hashing import canonical_json
 from radvlm_cli.store.bulk import execute_many
+from radvlm_cli.store.clusters import cluster_of
 from radvlm_cli.store.engine import Store
 from radvlm_cli.store.runs import Run
 
@@ -60,13 +61,13 @@ def keep_test_set(
     samples: Sequence[SampleRow],
 ) -> int:
     """Write a test set, or find the one of the same key and bring the places of its files up to date; return its id."""
-    patients = len({sample.patient_id or f"\0{sample.position}" for sample in samples})
+    patients = len({cluster_of(each.patient_id, each.study_id, each.image_id, each.sample_id) for each in samples})
     values = (key, name, task, source, dataset_id, canonical_json(list(options)), len(samples), patients, expected)
     with run.store.write() as connection:
         connection.exec_driver_sql(
             "INSERT INTO test_set (key, name, task, source, dataset_id, options, samples, patients, expected, run_id) "
             "VALUES (?,?,?,?,?,?,?,?,?,?) ON CONFLICT (key) DO UPDATE SET dataset_id = excluded.dataset_id, "
-            "expected = excluded.expected",
+            "patients = excluded.patients, expected = excluded.expected",
             (*values, run.id),
         )
         found = connection.exec_driver_sql("SELECT id FROM test_set WHERE key = ?", (key,)).scalar_one()

@@ -12,6 +12,7 @@ from radvlm_cli.metrics.family import Family, Table
 from radvlm_cli.metrics.registry import MetricOptions, describe, families, report_order
 from radvlm_cli.metrics.statistics import Clusters, clusters
 from radvlm_cli.reporting.evaluation import Metric
+from radvlm_cli.store.clusters import cluster_of
 from radvlm_cli.store.snapshot import Snapshot
 
 
@@ -51,10 +52,10 @@ def read_numbers(store: Snapshot, evaluation: int, family: str, width: int) -> N
 def clusters_of(store: Snapshot, test_set_id: int) -> tuple[Clusters, list[str]]:
     """The patients of a test set's samples, by position, and the ids of the samples."""
     rows = store.all(
-        "SELECT sample_id, patient_id FROM test_sample WHERE test_set_id = ? ORDER BY position", (test_set_id,)
+        "SELECT patient_id, study_id, image_id, sample_id FROM test_sample WHERE test_set_id = ? ORDER BY position",
+        (test_set_id,),
     )
-    keys = [f"sample {sample}" if patient is None else f"patient {patient}" for sample, patient in rows]
-    return clusters(keys), [sample for sample, _patient in rows]
+    return clusters([cluster_of(*row) for row in rows]), [row[-1] for row in rows]
 
 
 def metric(name: str) -> Metric:

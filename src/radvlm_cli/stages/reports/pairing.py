@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from radvlm_cli.errors import ConfigError
 from radvlm_cli.metrics.statistics import Clusters, clusters
 from radvlm_cli.stages.reports.selection import Evaluated, Wanted, select
+from radvlm_cli.store.clusters import cluster_of
 from radvlm_cli.store.snapshot import Snapshot
 
 
@@ -45,8 +46,8 @@ def pairs_of(store: Snapshot, first: str, second: str, wanted: Wanted) -> list[P
 def pair_of(store: Snapshot, first: Evaluated, second: Evaluated) -> Pair | None:
     """Match samples by their id; in two test sets also by what is asked and what is right."""
     sql = (
-        "SELECT a.position, b.position, a.sample_id, a.patient_id FROM test_sample a JOIN test_sample b "
-        "ON b.test_set_id = ? AND b.{} WHERE a.test_set_id = ? ORDER BY a.position"
+        "SELECT a.position, b.position, a.patient_id, a.study_id, a.image_id, a.sample_id FROM test_sample a "
+        "JOIN test_sample b ON b.test_set_id = ? AND b.{} WHERE a.test_set_id = ? ORDER BY a.position"
     )
     ids, remark = (second.test_set.id, first.test_set.id), None
     if first.test_set.id == second.test_set.id:
@@ -59,10 +60,10 @@ def pair_of(store: Snapshot, first: Evaluated, second: Evaluated) -> Pair | None
             )
         }
         rows = [
-            (position, there[sample, turns, reference], sample, patient)
-            for position, sample, patient, turns, reference in store.rows(
-                "SELECT position, sample_id, patient_id, turns, reference FROM test_sample WHERE test_set_id = ? "
-                "ORDER BY position",
+            (position, there[sample, turns, reference], *whose, sample)
+            for position, *whose, sample, turns, reference in store.rows(
+                "SELECT position, patient_id, study_id, image_id, sample_id, turns, reference FROM test_sample "
+                "WHERE test_set_id = ? ORDER BY position",
                 ids[1:],
             )
             if (sample, turns, reference) in there
@@ -73,7 +74,7 @@ def pair_of(store: Snapshot, first: Evaluated, second: Evaluated) -> Pair | None
         )
     if not rows:
         return None
-    keys = [f"sample {sample}" if patient is None else f"patient {patient}" for _a, _b, sample, patient in rows]
+    keys = [cluster_of(*whose) for _a, _b, *whose in rows]
     places = np.array([row[0] for row in rows], dtype=np.intp), np.array([row[1] for row in rows], dtype=np.intp)
     return Pair(first, second, places, clusters(keys), remark)
 

@@ -75,7 +75,10 @@ def all_evaluations(store: Snapshot) -> list[Evaluated]:
     """Every evaluation, oldest first."""
     sets = {
         row[0]: SampleSet._make(row)
-        for row in store.rows("SELECT id, name, task, source, samples, patients, expected, key FROM test_set")
+        for row in store.rows(
+            "SELECT id, name, task, source, samples, patients, expected, key, EXISTS (SELECT 1 FROM test_sample "
+            "WHERE test_set_id = test_set.id AND patient_id IS NOT NULL) FROM test_set"
+        )
     }
     rows = store.rows("SELECT id, model, status, created_at, run_id, test_set_id FROM evaluation ORDER BY id")
     return [Evaluated._make((*row[:5], sets[row[5]])) for row in rows]

@@ -90,7 +90,7 @@ def _annotation(known: Known) -> str:
 
 
 def _size(known: Known) -> str:
-    sets = joined(f"{each.name} {each.samples:,} samples of {each.patients:,} patients" for each in known.test_sets)
+    sets = joined(f"{each.name} {each.samples:,} samples of {each.clusters}" for each in known.test_sets)
     return f"{sets}. Why so many, the authors say." if sets else ""
 
 
@@ -127,7 +127,7 @@ def _population(known: Known) -> str:
     for row in known.populations:
         age = "" if row.age is None else f", median age {row.age:.0f}"
         sex = f"{row.female:,} F, {row.male:,} M" if row.female + row.male else "sex not told"
-        parts.append(f"{row.test_set.name}: {row.test_set.patients:,} patients, {sex}{age}; views {row.views}")
+        parts.append(f"{row.test_set.name}: {row.test_set.clusters}, {sex}{age}; views {row.views}")
     return "; ".join(parts)
 
 
