@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
+import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.resources import files
@@ -38,6 +39,8 @@ from radvlm_cli.stages.serving.queries import SavedQuery, saved_queries
 from radvlm_cli.stages.serving.read_only import NAME, ReadOnlyStore
 from radvlm_cli.store.tables import VIEWS
 
+sqlite3.enable_callback_tracebacks(False)
+"""Datasette turns them on for the whole process, and a Ctrl-C in a query would print one."""
 _SIDE = 1536
 """Pixels on the longer side of a picture."""
 _SETTINGS = {
