@@ -9,7 +9,6 @@ is trained anew) numbers are those of the demo it is given, so give it one in a 
 from __future__ import annotations
 
 import fcntl
-import html
 import os
 import pty
 import struct
@@ -17,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 import termios
+from collections.abc import Sequence
 from pathlib import Path
 
 from PIL import Image
@@ -29,13 +29,24 @@ IMAGES = Path(__file__).parent / "images"
 LARGEST = 250_000
 """Bytes of a picture: readers wait for it."""
 COLUMNS = 98
+WIDTH = 1100
+MARGIN = 6
+"""Pixels of the page: its window's width, and what is seen around what is pictured."""
 TRAINED = "radvlm:demo/models/trained"
 TEST_SET = "mscxr-phrase-test"
-"""What is shown of the samples: phrases whose boxes the demo's model has learned to find."""
+"""What is shown of the samples: phrases whose boxes the demo's model has learned to find, more or less."""
+RESULTS = ("imagenome-region-test", "vindr-abnormality-test")
+"""Charts that stand side by side."""
+FILM = "demo/data/VinDr-CXR/test/12636301f34854b3e03d36d7bad54958.dicom"
+"""A held-out phantom with an enlarged heart; the demo's phantoms are always the same."""
 SHOWN = (
-    ("report",),
-    ("report", "compare", TRAINED, "scripted", "--test-set", TEST_SET),
+    ("radvlm report", ("report",)),
+    (
+        f'film={FILM}\n$ radvlm chat $film --model {TRAINED} -p /report -p "/locate cardiomegaly"',
+        ("chat", FILM, "--model", TRAINED, "--no-log", "-p", "/report", "-p", "/locate cardiomegaly"),
+    ),
 )
+"""What is typed, and the arguments that this comes to (and --no-log: the demo stays as it is)."""
 _FRAME = """<!doctype html><meta charset="utf-8"><style>
 body {{ margin: 0; padding: 12px; background: #fff; display: inline-block }}
 div {{ border: 1px solid #c8ccd4; border-radius: 8px; overflow: hidden }}
@@ -48,6 +59,9 @@ pre {{ margin: 0; padding: 12px 14px; font: 13px/1.35 "DejaVu Sans Mono", "Liber
 def main(arguments: list[str]) -> int:
     """Write every picture, and say where; 1 with what is missing where one cannot be made."""
     demo = Path(arguments[0] if arguments else "demo").absolute()
+    if demo.name != "demo":
+        print(f"{demo} is shown under its name, which must be demo", file=sys.stderr)
+        return 1
     program = find_chromium()
     if program is None:
         print(f"There is no Chromium (looked for {', '.join(NAMES)} in PATH): apt-get install chromium", file=sys.stderr)
@@ -64,11 +78,12 @@ def main(arguments: list[str]) -> int:
 
 
 def _picture_terminal(browser: Browser, demo: Path, scratch: Path) -> None:
-    said = "".join(f"\x1b[1m$ radvlm {' '.join(each)}\x1b[0m\n{_typed(each, demo)}\n" for each in SHOWN)
+    said = "\n".join(f"\x1b[1m$ {typed}\x1b[0m\n{_typed(arguments, demo)}" for typed, arguments in SHOWN)
     page = scratch / "terminal.html"
     page.write_text(_FRAME.format(code=_coloured(said.rstrip())), encoding="utf-8")
-    browser.open(page, 1200, 900)
-    _shoot(browser, "terminal.png", "document.body", scale=1.6)
+    browser.open(page, WIDTH, 900)
+    _sharpen(browser, 1.6)
+    _shoot(browser, "terminal.png", ["document.querySelector('div')"])
 
 
 def _typed(arguments: tuple[str, ...], demo: Path) -> str:
@@ -78,7 +93,9 @@ def _typed(arguments: tuple[str, ...], demo: Path) -> str:
     environment = {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "NO_COLOR")}
     environment |= {"RADVLM_STORE": str(demo / "radvlm.db"), "TERM": "xterm-256color"}
     command = [sys.executable, "-m", "radvlm_cli", *arguments]
-    with subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=theirs, env=environment) as process:
+    with subprocess.Popen(
+        command, cwd=demo.parent, stdin=theirs, stdout=theirs, stderr=theirs, env=environment
+    ) as process:
         os.close(theirs)
         said = b""
         while True:
@@ -102,31 +119,40 @@ def _picture_page(browser: Browser, demo: Path, scratch: Path) -> None:
     page = scratch / "report.html"
     command = [sys.executable, "-m", "radvlm_cli", "report", "--html", str(page), "--store", str(demo / "radvlm.db")]
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-    browser.open(page, 1000, 900)
-    _shoot(browser, "report-results.png", "document.querySelector('#results')", scale=1.5, height=720)
-    samples = (
-        "[...document.querySelectorAll('#samples details')]"
-        f".find(e => e.textContent.startsWith({TEST_SET!r}) && e.textContent.includes({TRAINED!r}))"
-    )
-    browser.value("document.querySelectorAll('#samples details').forEach(e => { e.open = false })")
-    browser.value(f"({samples}).open = true")
-    _shoot(browser, "report-samples.png", samples, scale=1.5, height=720)
+    browser.open(page, WIDTH, 900)
+    _sharpen(browser, 1.5)
+    headings = "[...document.querySelectorAll('#results h3')]"
+    charts = [f"{headings}.find(e => e.textContent === {name!r}).parentElement" for name in RESULTS]
+    _shoot(browser, "report-results.png", charts)
+    groups = "[...document.querySelectorAll('#samples details.group')]"
+    browser.value(f"{groups}.forEach(e => {{ e.open = e.textContent.startsWith({TEST_SET!r}) }})")
+    # The samples by chance: neither the worst nor the best.
+    samples = f"{groups}.find(e => e.open && e.textContent.includes({TRAINED!r})).querySelectorAll('.badge.random')"
+    _shoot(browser, "report-samples.png", [f"{samples}[{number}].closest('figure')" for number in range(4)])
 
 
-def _shoot(browser: Browser, name: str, element: str, *, scale: float, height: float | None = None) -> None:
-    """A picture of an element, from its top; in few enough colours to stay small."""
-    x, y, width, whole = browser.value(
-        f"(r => [r.x + scrollX, r.y + scrollY, r.width, r.height])(({element}).getBoundingClientRect())"
-    )
-    target = IMAGES / name
-    clip = {"x": x, "y": y, "width": width, "height": min(height or whole, whole)}
-    size = {"width": 1200, "height": 900, "deviceScaleFactor": scale, "mobile": False}
+def _sharpen(browser: Browser, scale: float) -> None:
+    """More pixels of the screen for one of the page."""
+    size = {"width": WIDTH, "height": 900, "deviceScaleFactor": scale, "mobile": False}
     browser.call("Emulation.setDeviceMetricsOverride", **size)
+
+
+def _shoot(browser: Browser, name: str, elements: Sequence[str]) -> None:
+    """A picture of elements that stand beside one another; in few enough colours to stay small."""
+    places = [
+        browser.value(f"(r => [r.left + scrollX, r.top + scrollY, r.right + scrollX, r.bottom + scrollY])({box})")
+        for box in (f"({element}).getBoundingClientRect()" for element in elements)
+    ]
+    left, top = (min(place[side] for place in places) - MARGIN for side in (0, 1))
+    right, bottom = (max(place[side] for place in places) + MARGIN for side in (2, 3))
+    target = IMAGES / name
+    clip = {"x": max(left, 0), "y": max(top, 0), "width": right - max(left, 0), "height": bottom - max(top, 0)}
     browser.picture(target, clip=clip)
     Image.open(target).convert("RGB").quantize(128).save(target, optimize=True)
-    if target.stat().st_size > LARGEST:
-        raise RuntimeError(f"{html.escape(str(target))} has {target.stat().st_size:,} bytes, more than {LARGEST:,}")
-    print(f"{target} ({target.stat().st_size:,} bytes)")
+    size = target.stat().st_size
+    if size > LARGEST:
+        raise RuntimeError(f"{target} has {size:,} bytes, more than {LARGEST:,}")
+    print(f"{target} ({size:,} bytes)")
 
 
 if __name__ == "__main__":
