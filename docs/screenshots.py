@@ -42,8 +42,8 @@ FILM = "demo/data/VinDr-CXR/test/12636301f34854b3e03d36d7bad54958.dicom"
 SHOWN = (
     ("radvlm report", ("report",)),
     (
-        f'film={FILM}\n$ radvlm chat $film --model {TRAINED} -p /report -p "/locate cardiomegaly"',
-        ("chat", FILM, "--model", TRAINED, "--no-log", "-p", "/report", "-p", "/locate cardiomegaly"),
+        f'film={FILM}\n$ radvlm chat $film --model {TRAINED} -p "/locate cardiomegaly" -p /boxes',
+        ("chat", FILM, "--model", TRAINED, "--no-log", "-p", "/locate cardiomegaly", "-p", "/boxes"),
     ),
 )
 """What is typed, and the arguments that this comes to (and --no-log: the demo stays as it is)."""
@@ -120,9 +120,9 @@ def _picture_page(browser: Browser, demo: Path, scratch: Path) -> None:
     command = [sys.executable, "-m", "radvlm_cli", "report", "--html", str(page), "--store", str(demo / "radvlm.db")]
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
     browser.open(page, WIDTH, 900)
-    _sharpen(browser, 1.5)
+    _sharpen(browser, 1.2)
     headings = "[...document.querySelectorAll('#results h3')]"
-    charts = [f"{headings}.find(e => e.textContent === {name!r}).parentElement" for name in RESULTS]
+    charts = [f"{headings}.find(e => e.textContent === {name!r}).closest('figure')" for name in RESULTS]
     _shoot(browser, "report-results.png", charts)
     groups = "[...document.querySelectorAll('#samples details.group')]"
     browser.value(f"{groups}.forEach(e => {{ e.open = e.textContent.startsWith({TEST_SET!r}) }})")
