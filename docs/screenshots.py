@@ -64,7 +64,9 @@ def main(arguments: list[str]) -> int:
         return 1
     program = find_chromium()
     if program is None:
-        print(f"There is no Chromium (looked for {', '.join(NAMES)} in PATH): apt-get install chromium", file=sys.stderr)
+        print(
+            f"There is no Chromium (looked for {', '.join(NAMES)} in PATH): apt-get install chromium", file=sys.stderr
+        )
         return 1
     if not (demo / "radvlm.db").is_file():
         print(f"There is no demo in {demo}: make demo", file=sys.stderr)

@@ -7,6 +7,7 @@ that is not expected, a traceback, a warning. What is not run as it is written i
 from __future__ import annotations
 
 import argparse
+import shutil
 import sys
 import tempfile
 import time
@@ -83,6 +84,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("pages", nargs="*", default=WALKED, help="instead of all that are walked")
     parser.add_argument("--install", action="store_true", help="let `make` install, rather than borrow our packages")
+    parser.add_argument(
+        "--demo", type=Path, help="a demo made before, copied into the clone: `make demo` goes on there"
+    )
     parser.add_argument("--keep", type=Path, help="a new folder for clone and phantoms, which stays")
     told = parser.parse_args()
     begun = time.monotonic()
@@ -91,6 +95,8 @@ def main() -> int:
         folder.mkdir(exist_ok=True)
         server = stack.enter_context(server_process("--answers", "tests.walk.answers:helpful"))
         setting = make_setting(folder.absolute(), server, borrow=not told.install)
+        if told.demo:
+            shutil.copytree(told.demo, setting.clone / "demo")
         walk = Walk(stack.enter_context(Shell(setting.clone, setting.environment, folder)))
         try:
             for name in told.pages:

@@ -14,7 +14,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple, Self
 
-_SURPRISES = re.compile(r"Traceback \(most recent call last\)|\b\w*Warning: |^warning: |\[WARNING\]", re.MULTILINE | re.I)
+_SURPRISES = re.compile(
+    r"Traceback \(most recent call last\)|\b\w*Warning: |^warning: |\[WARNING\]", re.MULTILINE | re.I
+)
 
 
 class Said(NamedTuple):
