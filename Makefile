@@ -1,10 +1,10 @@
-# make demo | test | test-all | lint | bench: all there is to know.
+# make demo | test | test-all | walk | lint | bench: all there is to know.
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 DEMO ?= demo
 
-.PHONY: demo test test-all lint format bench docs clean
+.PHONY: demo test test-all walk lint format bench docs pictures clean
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -19,6 +19,9 @@ test: lint
 
 test-all: lint
 	$(BIN)/pytest -m ''
+
+walk: $(VENV)/.installed  # every command in the documentation, in a fresh clone; WALK=--install for a real installation
+	$(BIN)/python -m tests.walk $(WALK)
 
 lint: $(VENV)/.installed
 	$(BIN)/ruff format --check .
@@ -36,6 +39,9 @@ bench: $(VENV)/.installed
 
 docs: $(VENV)/.installed
 	$(BIN)/python docs/generate.py
+
+pictures: demo  # docs/images; needs Chromium
+	$(BIN)/python -m docs.screenshots $(DEMO)
 
 clean:
 	rm -rf $(VENV) $(DEMO) dist

@@ -2,8 +2,8 @@
 
     python -m docs.screenshots [DEMO]
 
-It runs from the root of a checkout. What is seen is what a user sees at that moment: paths, times and (for a model that
-is trained anew) numbers are those of the demo it is given, so give it one in a folder with a short name. Needs Chromium.
+It runs from the root of a checkout and needs Chromium. What is seen is what a user sees at that moment: paths and times
+are those of the demo that it is given, so give it one in a folder with a short name.
 """
 
 from __future__ import annotations

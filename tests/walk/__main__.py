@@ -23,7 +23,7 @@ WALKED = (
     *("README.md", "docs/tutorial.md", "docs/texts.md", "docs/training.md", "docs/convert.md", "docs/eval.md"),
     *("docs/report.md", "docs/report-page.md", "docs/chat.md", "docs/export.md"),
 )
-"""Pages whose blocks are run, in this order: after the tutorial in the demo. Elsewhere each block says why it is not."""
+"""Pages whose blocks are run, in this order; after the tutorial in the demo. All other blocks say why they are not."""
 PATIENCE_S = 1800.0
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Iterator
+from functools import cache
 from typing import Any
 
 import typer
@@ -14,6 +15,11 @@ from radvlm_cli.main import app
 
 _SPAN = re.compile(r"(?<!`)`([^`\n]+)`(?!`)")
 _PLACEHOLDER = re.compile(r"[A-Z][A-Z_]*|\.\.\.|…")
+
+
+@cache
+def _root() -> Any:
+    return get_command(app)
 
 
 def invocations(command: str) -> Iterator[list[str]]:
@@ -34,7 +40,7 @@ def invocations(command: str) -> Iterator[list[str]]:
 
 def fault_of(arguments: list[str]) -> str | None:
     """What the program would say is wrong with its arguments; None where nothing is."""
-    command, parent, name = get_command(app), None, "radvlm"
+    command, parent, name = _root(), None, "radvlm"
     try:
         while True:
             context = command.make_context(name, list(arguments), parent=parent)
@@ -58,7 +64,7 @@ def spans_of(text: str) -> list[str]:
 def span_fault(span: str) -> str | None:
     """What is wrong with a mention such as `radvlm report --html FILE`: a command or option that does not exist."""
     tokens = re.split(r"[ =]", span.partition(" | ")[0])
-    command: Any = get_command(app)
+    command: Any = _root()
     for token in tokens[1:]:
         below = getattr(command, "commands", None)
         if token.startswith("-"):
@@ -81,7 +87,7 @@ def all_options() -> set[str]:
         for each in getattr(command, "commands", {}).values():
             yield from below(each)
 
-    return set(below(get_command(app)))
+    return set(below(_root()))
 
 
 def _options(command: Any) -> set[str]:

@@ -140,7 +140,7 @@ def commands_of(block: Block) -> list[str]:
     found, pending = [], ""
     for line in block.text.splitlines():
         pending = f"{pending}\n{line}" if pending else line
-        if not pending.strip() or pending.lstrip().startswith("#") and "\n" not in pending:
+        if not pending.strip() or (pending.lstrip().startswith("#") and "\n" not in pending):
             pending = ""
         elif _is_whole(pending):
             found.append(pending)

@@ -31,6 +31,9 @@ def make_setting(folder: Path, server: str, *, borrow: bool) -> Setting:
     """
     clone = folder / "radvlm"
     subprocess.run(["git", "clone", "--quiet", str(ROOT), str(clone)], check=True)
+    changed = subprocess.run(["git", "-C", str(ROOT), "status", "--short"], capture_output=True, text=True, check=True)
+    if changed.stdout:
+        print(f"The clone is of the last commit; these changes are not in it:\n{changed.stdout}", flush=True)
     world = folder / "cxr"
     write_world(world, patients=12, with_generated=False)
     home = folder / "home"
@@ -46,7 +49,7 @@ def make_setting(folder: Path, server: str, *, borrow: bool) -> Setting:
 
 
 def _borrow(clone: Path) -> None:
-    """A virtual environment with our packages and the clone's own radvlm, that `make` takes for the one it installed."""
+    """A virtual environment with our packages and the clone's own radvlm, which `make` takes for one of its own."""
     place = clone / ".venv"
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(place)], check=True)
     inside = sysconfig.get_path("purelib", vars={"base": str(place), "platbase": str(place)})

@@ -51,7 +51,7 @@ class Shell:
     def __exit__(self, *_error: object) -> None:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
-        self._process.wait()
+        self._process.communicate()
 
     def run(self, command: str, *, patience_s: float) -> Said:
         """Run a command to its end. It reads nothing from a keyboard."""
@@ -59,7 +59,7 @@ class Shell:
         assert self._process.stdout is not None
         begun = time.monotonic()
         self._file.write_text(f"{command}\n", encoding="utf-8")
-        self._process.stdin.write(f". '{self._file}' </dev/null; echo; echo {self._mark} $?\n".encode())
+        self._process.stdin.write(f". '{self._file}' </dev/null; printf '\\n{self._mark} %d\\n' $?\n".encode())
         self._process.stdin.flush()
         said = b""
         end = re.compile(rb"\n" + self._mark.encode() + rb" (\d+)\n")

@@ -105,8 +105,8 @@ def _write_weights(folder: Path, ids: dict[str, int], seed: int) -> None:
     model.config.architectures, model.config.dtype = [type(model).__name__], "float32"
     model.config.save_pretrained(folder)
     model.generation_config.save_pretrained(folder)
-    # Under the names of the running model, which is what a run's own RUN/final has, too. Not by `save_pretrained`, which
-    # loads DeepSpeed where it is installed, only to have it complain of a machine without a GPU.
+    # Under the names of the running model, which is what a run's own RUN/final has, too. Not by `save_pretrained`,
+    # which loads DeepSpeed where it is installed, only to have it complain of a machine without a GPU.
     save_file(model.state_dict(), folder / "model.safetensors", {"format": "pt"})
 
 
