@@ -57,6 +57,8 @@ def _borrow(clone: Path) -> None:
     lines = [str(clone / "src"), sysconfig.get_path("purelib"), sysconfig.get_path("platlib")]
     Path(inside, "walk.pth").write_text("".join(f"{line}\n" for line in dict.fromkeys(lines)), encoding="utf-8")
     program = place / "bin" / "radvlm"
-    program.write_text(f"#!{place}/bin/python\nfrom radvlm_cli.main import main\n\nmain()\n", encoding="utf-8")
+    # As pip writes it: processes that are spawned read it again, as a module of another name.
+    code = "from radvlm_cli.main import main\n\nif __name__ == '__main__':\n    main()\n"
+    program.write_text(f"#!{place}/bin/python\n{code}", encoding="utf-8")
     program.chmod(0o755)
     (place / ".installed").touch()
