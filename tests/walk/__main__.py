@@ -1,7 +1,8 @@
-"""Walk through the documentation: `python -m tests.walk [--install] [--keep FOLDER] [PAGE ...]`; see `make walk`.
+"""Walk through the documentation: `python -m tests.walk [--install] [--keep FOLDER] [PAGE[:LINE] ...]`; see `make walk`.
 
 A fresh clone, one bash, every block of commands in the order of the pages. The first surprise ends it: an exit code
 that is not expected, a traceback, a warning. What is not run as it is written is listed at the end, with the reason.
+After it is mended and committed, `--keep FOLDER PAGE:LINE` goes on from there in the folder that was kept.
 """
 
 from __future__ import annotations
@@ -87,7 +88,7 @@ def main() -> int:
     parser.add_argument(
         "--demo", type=Path, help="a demo made before, copied into the clone: `make demo` goes on there"
     )
-    parser.add_argument("--keep", type=Path, help="a new folder for clone and phantoms, which stays")
+    parser.add_argument("--keep", type=Path, help="a folder for clone and phantoms, which stays")
     told = parser.parse_args()
     begun = time.monotonic()
     with ExitStack() as stack:
@@ -95,13 +96,14 @@ def main() -> int:
         folder.mkdir(exist_ok=True)
         server = stack.enter_context(server_process("--answers", "tests.walk.answers:helpful"))
         setting = make_setting(folder.absolute(), server, borrow=not told.install)
-        if told.demo:
+        if told.demo and not (setting.clone / "demo").exists():
             shutil.copytree(told.demo, setting.clone / "demo")
         walk = Walk(stack.enter_context(Shell(setting.clone, setting.environment, folder)))
         try:
-            for name in told.pages:
+            for name, _, line in (page.partition(":") for page in told.pages):
                 for block in blocks_of(ROOT / name):
-                    walk.take(block)
+                    if block.line >= int(line or 0):
+                        walk.take(block)
         except Surprise as surprise:
             print(f"\nSurprise: {surprise}\n\n{walk.summary()}", flush=True)
             return 1

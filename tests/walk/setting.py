@@ -27,18 +27,22 @@ def make_setting(folder: Path, server: str, *, borrow: bool) -> Setting:
     """Clone the last commit, write the phantoms, and name both and the server's address in the environment.
 
     With `borrow` the clone gets a virtual environment that takes its packages from the one that runs this, in place of
-    the one that `make` would install.
+    the one that `make` would install. A folder of an earlier walk is gone on in, with the last commit.
     """
     clone = folder / "radvlm"
-    subprocess.run(["git", "clone", "--quiet", str(ROOT), str(clone)], check=True)
+    known = clone.exists()
+    if known:
+        subprocess.run(["git", "-C", str(clone), "pull", "--quiet", "--ff-only"], check=True)
+    else:
+        subprocess.run(["git", "clone", "--quiet", str(ROOT), str(clone)], check=True)
     changed = subprocess.run(["git", "-C", str(ROOT), "status", "--short"], capture_output=True, text=True, check=True)
     if changed.stdout:
         print(f"The clone is of the last commit; these changes are not in it:\n{changed.stdout}", flush=True)
     world = folder / "cxr"
     write_world(world, patients=12, with_generated=False)
     home = folder / "home"
-    home.mkdir()
-    if borrow:
+    home.mkdir(exist_ok=True)
+    if borrow and not known:
         _borrow(clone)
     kept = {name: os.environ[name] for name in _KEPT if name in os.environ}
     film = min(world.glob("VinDr-CXR/test/*.dicom"))
