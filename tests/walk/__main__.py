@@ -1,4 +1,4 @@
-"""Walk through the documentation: `python -m tests.walk [--install] [--keep FOLDER] [PAGE[:LINE] ...]`; see `make walk`.
+"""Walk through the documentation: `python -m tests.walk [--install] [--keep FOLDER] [PAGE[:LINE] ...]` (`make walk`).
 
 A fresh clone, one bash, every block of commands in the order of the pages. The first surprise ends it: an exit code
 that is not expected, a traceback, a warning. What is not run as it is written is listed at the end, with the reason.
