@@ -100,6 +100,8 @@ def main() -> int:
             shutil.copytree(told.demo, setting.clone / "demo")
         walk = Walk(stack.enter_context(Shell(setting.clone, setting.environment, folder)))
         try:
+            if told.pages != WALKED:
+                walk.take(blocks_of(ROOT / "docs" / "tutorial.md")[0])  # enters the demo
             for name, _, line in (page.partition(":") for page in told.pages):
                 for block in blocks_of(ROOT / name):
                     if block.line >= int(line or 0):
