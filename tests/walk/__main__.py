@@ -12,6 +12,7 @@ import shutil
 import sys
 import tempfile
 import time
+from collections import Counter
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -75,9 +76,13 @@ class Walk:
     def summary(self) -> str:
         """What was run, and what was not run as it is written."""
         parts = [f"{self.run} commands run."]
-        parts += ["", f"{len(self.changed)} times something else stood in a command's place:", *self.changed]
-        parts += ["", f"{len(self.skipped)} times commands were left out:", *self.skipped]
+        parts += ["", f"{len(self.changed)} times something else stood in a command's place:", *_once(self.changed)]
+        parts += ["", f"{len(self.skipped)} times commands were left out:", *_once(self.skipped)]
         return "\n".join(parts)
+
+
+def _once(lines: list[str]) -> list[str]:
+    return [f"{line} ({n} times)" if n > 1 else line for line, n in Counter(lines).items()]
 
 
 def main() -> int:
@@ -116,7 +121,7 @@ def main() -> int:
         for block in blocks_of(page)
         if block.note("skip")
     ]
-    print(f"\n{walk.summary()}\n\nNot walked:\n" + "\n".join(told_off))
+    print("\n".join([f"\n{walk.summary()}", "", "Pages that are not walked:", *(told_off or ["none has commands"])]))
     print(f"\nNo surprise in {(time.monotonic() - begun) / 60:,.1f} min.")
     return 0
 
