@@ -17,7 +17,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from tests.fakes.fixtures import server_process
-from tests.walk.pages import ROOT, Block, blocks_of, commands_of, pages
+from tests.walk.pages import ROOT, Block, blocks_of, commands_of, pages, read_blocks
 from tests.walk.setting import make_setting
 from tests.walk.shell import Shell, surprise_in
 
@@ -108,7 +108,7 @@ def main() -> int:
             if told.pages != WALKED:
                 walk.take(blocks_of(ROOT / "docs" / "tutorial.md")[0])  # enters the demo
             for name, _, line in (page.partition(":") for page in told.pages):
-                for block in blocks_of(ROOT / name):
+                for block in read_blocks((setting.clone / name).read_text(encoding="utf-8"), name):
                     if block.line >= int(line or 0):
                         walk.take(block)
         except Surprise as surprise:
