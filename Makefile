@@ -1,10 +1,10 @@
-# make demo | test | test-all | lint | bench | binary: all there is to know.
+# make demo | test | test-all | walk | lint | bench | binary: all there is to know.
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 DEMO ?= demo
 
-.PHONY: demo test test-all lint format bench docs binary clean
+.PHONY: demo test test-all walk lint format bench docs pictures binary clean
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -19,6 +19,9 @@ test: lint
 
 test-all: lint
 	$(BIN)/pytest -m ''
+
+walk: $(VENV)/.installed  # every command in the documentation, in a fresh clone; WALK=--install for a real installation
+	$(BIN)/python -m tests.walk $(WALK)
 
 lint: $(VENV)/.installed
 	$(BIN)/ruff format --check .
@@ -39,6 +42,9 @@ docs: $(VENV)/.installed
 
 binary: $(VENV)/.installed
 	$(BIN)/python scripts/build_binary.py
+
+pictures: demo  # docs/images; needs Chromium
+	$(BIN)/python -m docs.screenshots $(DEMO)
 
 clean:
 	rm -rf $(VENV) $(DEMO) dist

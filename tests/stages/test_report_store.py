@@ -114,6 +114,17 @@ def test_a_run_at_work_shows_its_progress_and_one_that_is_silent_is_dead(store: 
     assert broken["command"] == f"radvlm train --resume --run {dead}"
 
 
+def test_an_evaluation_at_work_shows_how_many_samples_are_answered(store: Store, run: Run) -> None:
+    alive = _add_run(store, "eval", "running", 3)
+    answered = add_test_set(store, run, "phrases", "phrase", phrases(4))
+    evaluation = add_evaluation(store, run, answered, "maira2", [[BOX]] * 4, scored=False)
+    _write(store, "DELETE FROM prediction WHERE position = ?", (3,))
+    _write(store, "INSERT INTO answering (run_id, folder, evaluations) VALUES (?, 'x', ?)", (alive, f"[{evaluation}]"))
+    with open_snapshot(store.path) as snapshot:
+        running = {row["run"]: row["progress"] for row in _table(overview(snapshot), "running")}
+    assert running[alive] == "3 of 4 samples answered"
+
+
 @pytest.mark.parametrize(
     ("command", "arguments", "mends"),
     [

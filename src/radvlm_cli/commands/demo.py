@@ -43,14 +43,14 @@ def demo(
         write_page,
     )
 
-    world = (data_only or keep / "data").absolute()
+    # As it was given: a relative folder gives commands, and a model's name, that can be read and typed.
+    world = data_only or keep / "data"
     say(f"Phantom datasets, seed {seed}: {world}")
     # Demo texts are written by the commands themselves; --data-only gives a world that has them.
     manifest = write_world(world, seed=seed, patients=patients, with_generated=bool(data_only))
     if data_only:
         print(world)
         return
-    keep = keep.absolute()
     run_commands(keep, world)
     rows = compare_with_truth(keep, manifest)
     print_table(rows, title="Built, beside the phantom world's own count")

@@ -91,6 +91,7 @@ def _write_tokenizer(folder: Path, texts: Iterable[str]) -> dict[str, int]:
 
 def _write_weights(folder: Path, ids: dict[str, int], seed: int) -> None:
     import torch
+    from safetensors.torch import save_file
     from transformers import LlavaOnevisionConfig, LlavaOnevisionForConditionalGeneration
 
     config = LlavaOnevisionConfig(**_config(ids))
@@ -101,8 +102,12 @@ def _write_weights(folder: Path, ids: dict[str, int], seed: int) -> None:
     positions.data.copy_(torch.from_numpy(_waves(TILE // PATCH)))
     model.generation_config.eos_token_id = [ids["<|im_end|>"], ids["<|endoftext|>"]]
     model.generation_config.pad_token_id = ids["<|endoftext|>"]
-    # Under the names of the running model, which is what a run's own RUN/final has, too.
-    model.save_pretrained(folder, save_original_format=False)
+    model.config.architectures, model.config.dtype = [type(model).__name__], "float32"
+    model.config.save_pretrained(folder)
+    model.generation_config.save_pretrained(folder)
+    # Under the names of the running model, which is what a run's own RUN/final has, too. Not by `save_pretrained`,
+    # which loads DeepSpeed where it is installed, only to have it complain of a machine without a GPU.
+    save_file(model.state_dict(), folder / "model.safetensors", {"format": "pt"})
 
 
 def _waves(side: int) -> NDArray[np.float32]:

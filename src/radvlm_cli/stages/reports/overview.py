@@ -178,7 +178,8 @@ def _progress(store: Snapshot, run: _Run) -> str | None:
         )
         asked = store.value(
             "SELECT sum(test_set.samples) FROM answering, json_each(evaluations) AS each "
-            "JOIN evaluation ON evaluation.id = each.value JOIN test_set ON test_set.id = test_set_id WHERE run_id = ?",
+            "JOIN evaluation ON evaluation.id = each.value JOIN test_set ON test_set.id = test_set_id "
+            "WHERE answering.run_id = ?",
             (run.id,),
         )
         if asked:
