@@ -1,11 +1,13 @@
-"""What the pages say is still true: links lead somewhere, paths exist, commands, queries and messages are ours."""
+"""What the pages say is still true: links lead somewhere, paths exist, queries run, messages and their hints are ours.
+
+Commands in the pages: tests/walk.
+"""
 
 from __future__ import annotations
 
 import ast
 import importlib
 import re
-import shlex
 import sqlite3
 import tomllib
 from collections.abc import Iterator
@@ -15,10 +17,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import typer
 
-from radvlm_cli.main import application
+from radvlm_cli.main import STAGES
 from radvlm_cli.store.engine import open_store
+from tests.walk.lines import span_fault
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md"), *(ROOT / "docs" / "design").glob("*.md")])
@@ -36,7 +38,6 @@ _TOP = (
     "Makefile",
 )
 _FENCE = re.compile(r"^(```+).*?^\1", re.MULTILINE | re.DOTALL)
-_SHELL = re.compile(r"^```sh\n(.*?)^```", re.MULTILINE | re.DOTALL)
 _CODE = re.compile(r"`([^`\n]+)`")
 _LINK = re.compile(r"\]\(([^)\s]+)\)")
 
@@ -100,79 +101,12 @@ def test_the_pages_that_should_name_files_do() -> None:
     assert counts["differs"] > 20
 
 
-@cache
-def _root_command() -> Any:
-    """A group of commands; of which class of click's is typer's own matter."""
-    return typer.main.get_command(application())
-
-
-def _below(command: Any) -> dict[str, Any]:
-    return getattr(command, "commands", {})
-
-
-def _commands(command: Any) -> Iterator[Any]:
-    yield command
-    for child in _below(command).values():
-        yield from _commands(child)
-
-
-def _options(command: Any) -> set[str]:
-    given = {name for parameter in command.params for name in (*parameter.opts, *parameter.secondary_opts)}
-    return {*given, "--help", "-h"}
-
-
-def _faults(line: str) -> list[str]:
-    """What of a command line that begins with radvlm is not ours: the stage, or options."""
-    words = shlex.split(line, comments=True)[1:]
-    command = _root_command()
-    known = _options(command)
-    while _below(command) and words and not words[0].startswith("-"):
-        if words[0] not in _below(command):
-            return [words[0]]
-        command = _below(command)[words.pop(0)]
-        known |= _options(command)
-    given = [word.partition("=")[0] for word in words if re.match(r"--?[a-z]", word)]
-    return [word for word in given if word not in known]
-
-
-def _command_lines(page: Path) -> Iterator[str]:
-    text = page.read_text()
-    for block in _SHELL.findall(text):
-        for line in block.replace("\\\n", " ").splitlines():
-            for part in re.split(r" ; | && |\| ", line):
-                if part.strip().startswith("radvlm "):
-                    yield part.strip()
-    for code in _CODE.findall(_FENCE.sub("", text)):
-        if code.startswith("radvlm ") and "|" not in code:
-            yield code.replace(" ...", "")
-
-
-@pytest.mark.parametrize("page", PAGES, ids=_name)
-def test_every_command_that_a_page_shows_has_these_options(page: Path) -> None:
-    assert {line: found for line in _command_lines(page) if (found := _faults(line))} == {}
-
-
-@pytest.mark.parametrize("page", NAMED, ids=_name)
-def test_every_option_that_a_page_names_is_one_of_ours(page: Path) -> None:
-    ours = set().union(*map(_options, _commands(_root_command())))
-    named = {
-        match[1] for code in _CODE.findall(page.read_text()) for match in re.finditer(r"(?:^|\s)(--[a-z-]+)", code)
-    }
-    of_others = {"--requeue", "--network", "--parsable"}
-    assert named - ours - of_others == set()
-
-
-def test_a_command_that_is_not_ours_would_be_noticed() -> None:
-    assert _faults("radvlm prepare --source all --fast") == ["--fast"]
-    assert _faults("radvlm prepere --source all") == ["prepere"]
-    assert _faults("radvlm db backup --to x.db") == []
-
-
 def _queries(page: Path) -> Iterator[str]:
     text = page.read_text()
     for block in re.findall(r"^```sql\n(.*?)^```", text, re.MULTILINE | re.DOTALL):
         yield from (query for query in block.split(";") if query.strip())
-    yield from re.findall(r"""(?:report sql|radvlm\.db"?) (?:"|')(SELECT [^"]*?)(?:"|'\s|'$)""", text, re.MULTILINE)
+    for match in re.finditer(r"""(?:report sql|radvlm\.db"?) (?:"(SELECT [^"]*)"|'(SELECT [^']*)')""", text):
+        yield match[1] or match[2]
 
 
 @pytest.fixture(scope="module")
@@ -185,7 +119,7 @@ def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[sqlite3.Co
         yield connection
 
 
-@pytest.mark.parametrize("page", [page for page in PAGES if page.name != "README.md"], ids=_name)
+@pytest.mark.parametrize("page", PAGES, ids=_name)
 def test_every_query_that_a_page_shows_can_be_run(page: Path, empty_store: sqlite3.Connection) -> None:
     faults = {}
     for query in _queries(page):
@@ -236,17 +170,16 @@ def test_a_message_that_nobody_says_would_be_noticed() -> None:
 
 
 def _hinted() -> Iterator[str]:
-    """Commands that messages tell to type, up to the next comma or stroke."""
-    stages = "|".join(_below(_root_command()))
+    """Commands that messages tell to type, up to the next comma, stroke or sentence."""
     for text in _texts():
-        for match in re.finditer(rf"\bradvlm (?:{stages})\b(?: [^\s,;:()`|]+)*", text):
+        for match in re.finditer(rf"\bradvlm (?:{'|'.join(STAGES)})\b(?: (?![A-Z][a-z])[^\s,;:()`|]+)*", text):
             yield match[0].replace("'", "").replace('"', "").replace(". ", " ").rstrip(".")
 
 
 def test_every_command_that_a_message_tells_to_type_has_these_options() -> None:
     hinted = set(_hinted())
     assert len(hinted) > 60
-    assert {line: found for line in hinted if (found := _faults(line))} == {}
+    assert [fault for line in hinted if (fault := span_fault(line))] == []
 
 
 def test_the_layers_are_those_of_the_contract() -> None:

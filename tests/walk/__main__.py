@@ -22,7 +22,7 @@ from tests.walk.setting import make_setting
 from tests.walk.shell import Shell, surprise_in
 
 WALKED = (
-    *("README.md", "docs/tutorial.md", "docs/report.md", "docs/report-page.md", "docs/chat.md", "docs/export.md"),
+    *("README.md", "docs/tutorial.md", "docs/report.md", "docs/chat.md", "docs/export.md"),
     *("docs/eval.md", "docs/convert.md", "docs/training.md", "docs/texts.md"),
 )
 """Pages whose blocks are run, in this order; after the tutorial in the demo. All other blocks say why they are not."""

@@ -11,20 +11,20 @@ from typing import Any
 import typer
 from typer.main import get_command
 
-from radvlm_cli.main import app
+from radvlm_cli.main import application
 
 _SPAN = re.compile(r"(?<!`)`([^`\n]+)`(?!`)")
-_PLACEHOLDER = re.compile(r"[A-Z][A-Z_]*|\.\.\.|…")
+_PLACEHOLDER = re.compile(r"^[A-Z][A-Z_]*$|\.\.\.|…")
 
 
 @cache
 def _root() -> Any:
-    return get_command(app)
+    return get_command(application())
 
 
 def invocations(command: str) -> Iterator[list[str]]:
     """The arguments of each call of `radvlm` in a command of the shell, pipes and lists taken apart."""
-    lexer = shlex.shlex(command, posix=True, punctuation_chars=True)
+    lexer = shlex.shlex(command.replace("\\\n", " "), posix=True, punctuation_chars=True)
     lexer.whitespace_split = True
     part: list[str] = []
     for token in [*lexer, ";"]:
@@ -63,19 +63,21 @@ def spans_of(text: str) -> list[str]:
 
 def span_fault(span: str) -> str | None:
     """What is wrong with a mention such as `radvlm report --html FILE`: a command or option that does not exist."""
-    tokens = re.split(r"[ =]", span.partition(" | ")[0])
+    tokens = iter(re.split(r"[ =]", span.partition(" | ")[0])[1:])
     command: Any = _root()
-    for token in tokens[1:]:
+    for token in tokens:
         below = getattr(command, "commands", None)
+        if _PLACEHOLDER.search(token):
+            continue
         if token.startswith("-"):
-            if token not in _options(command):
-                return f"`radvlm {' '.join(tokens[1:])}`: no option {token}"
+            if token != "--" and token not in _options(command):
+                return f"`{span}`: no option {token}"
+            if token in _with_value(command):
+                next(tokens, None)
         elif below is not None and token in below:
             command = below[token]
-        elif below is not None and not _PLACEHOLDER.fullmatch(token):
+        elif below is not None:
             return f"`{span}`: no command {token}"
-        else:
-            continue
     return None
 
 
@@ -92,3 +94,7 @@ def all_options() -> set[str]:
 
 def _options(command: Any) -> set[str]:
     return {"-h", "--help"} | {name for each in command.params for name in (*each.opts, *each.secondary_opts)}
+
+
+def _with_value(command: Any) -> set[str]:
+    return {name for each in command.params if not getattr(each, "is_flag", False) for name in each.opts}
