@@ -33,7 +33,7 @@ from radvlm_cli.demo.tiny_model import dataset_texts, write_tiny_model
 from radvlm_cli.labels import ABNORMALITIES
 from radvlm_cli.metrics.labels import LabelScores
 from radvlm_cli.records import Box
-from radvlm_cli.stages.test_sets import Frozen, collect, components_of, find_dataset
+from radvlm_cli.stages.evaluation.test_sets import Frozen, collect, components_of, find_dataset
 from radvlm_cli.store.engine import open_store
 
 HERE = Path(__file__).parent

@@ -51,9 +51,9 @@ from radvlm_cli.llm.pricing import batch_share, find_price
 from radvlm_cli.llm.prompting import load_messages
 from radvlm_cli.llm.tokens import message_tokens
 from radvlm_cli.recipes import load_recipe
-from radvlm_cli.stages.converse import PUBLISHED
-from radvlm_cli.stages.estimate import guessed_output
-from radvlm_cli.stages.writing import MAX_TOKENS
+from radvlm_cli.stages.texts.converse import PUBLISHED
+from radvlm_cli.stages.texts.estimate import guessed_output
+from radvlm_cli.stages.texts.writing import MAX_TOKENS
 from radvlm_cli.training import estimate
 from radvlm_cli.training.recipe import load_recipe as load_training_recipe
 

@@ -10,7 +10,7 @@ from collections import Counter
 from pathlib import Path
 
 from tests.fakes.fixtures import read_log, server_process, stats
-from tests.stages.conversing import WANTED, kept, place
+from tests.stages.texts.conversing import WANTED, kept, place
 
 
 def _command(options: list[str], url: str) -> list[str]:

@@ -15,7 +15,7 @@ import pytest
 from radvlm_cli.demo.world import write_world
 from radvlm_cli.errors import StoreError
 from radvlm_cli.stages import demo
-from tests.stages.evaluating import Bench, make_bench, rows, run_eval, script
+from tests.stages.evaluation.evaluating import Bench, make_bench, rows, run_eval, script
 
 PATIENCE_S = 600
 """For models that are real, on machines that are busy."""
@@ -70,7 +70,7 @@ def _processes(argument: str) -> list[int]:
                 words = (folder / "cmdline").read_bytes().decode(errors="replace")
             except OSError:
                 continue
-            if argument in words and "radvlm_cli.stages.answering" in words:
+            if argument in words and "radvlm_cli.stages.answering.worker" in words:
                 found.append(int(folder.name))
     return found
 

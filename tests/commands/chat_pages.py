@@ -17,7 +17,7 @@ from radvlm_cli.adapters.scripted import Script, Scripted, card_of
 from radvlm_cli.commands.chat_page.serving import Page, served_page
 from radvlm_cli.stages.chat import Conditions, Session
 from radvlm_cli.stages.chat_image import open_image
-from radvlm_cli.stages.evaluated_models import Model
+from radvlm_cli.stages.evaluation.models import Model
 from radvlm_cli.store.runs import Run
 
 

@@ -24,7 +24,7 @@ from radvlm_cli.main import run
 from radvlm_cli.pictures import PREDICTED
 from radvlm_cli.stages.chat import Conditions, Session
 from radvlm_cli.stages.chat_image import CONVERTED, open_image
-from radvlm_cli.stages.evaluated_models import Model
+from radvlm_cli.stages.evaluation.models import Model
 from radvlm_cli.store.engine import open_store
 from tests.commands.chatting import Terminal
 from tests.sources.dicom_files import dataset_of, slope, write

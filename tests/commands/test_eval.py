@@ -15,7 +15,7 @@ import pytest
 from radvlm_cli.main import run
 from tests.fakes import judges
 from tests.fakes.openai_server import FakeOpenAI
-from tests.stages.evaluating import Bench, make_bench, rows, script
+from tests.stages.evaluation.evaluating import Bench, make_bench, rows, script
 
 ROOT = Path(__file__).parents[2]
 
@@ -178,7 +178,7 @@ def test_a_slurm_job_answers_and_is_followed_to_the_scores(
     assert "#SBATCH --account=lab" in said(*options, "--dry-run")
     job = said(*options).strip()
     run_id = rows(bench, "SELECT run_id FROM answering WHERE job_id = ?".replace("?", job))[0][0]
-    monkeypatch.setattr("radvlm_cli.stages.evaluate._ASK_SLURM_EVERY_S", 0.1)
+    monkeypatch.setattr("radvlm_cli.stages.evaluation.evaluate._ASK_SLURM_EVERY_S", 0.1)
     told = said.json("--follow", str(run_id))
     assert [line["ok"] for line in told["lines"]] == [5]
     assert rows(bench, f"SELECT status FROM run WHERE id = {run_id}") == [("done",)]

@@ -14,7 +14,7 @@ import pytest
 from radvlm_cli.main import run as radvlm
 from radvlm_cli.store.engine import open_store
 from radvlm_cli.store.runs import open_run
-from tests.stages.evaluated import BOX, FAR, add_evaluation, add_test_set, phrases
+from tests.stages.evaluation.evaluated import BOX, FAR, add_evaluation, add_test_set, phrases
 
 VIEWS = (
     [],

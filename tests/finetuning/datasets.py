@@ -13,7 +13,7 @@ from PIL import Image
 from radvlm_cli.files import atomic_write
 from radvlm_cli.recipes import Component
 from radvlm_cli.records import Turn as BuiltTurn
-from radvlm_cli.stages.dataset_files import Pair, ParquetWriter
+from radvlm_cli.stages.datasets.files import Pair, ParquetWriter
 from radvlm_cli.store.components import Candidate
 
 

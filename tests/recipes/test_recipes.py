@@ -9,7 +9,7 @@ import pytest
 from radvlm_cli.errors import ConfigError
 from radvlm_cli.recipes import BUILT_IN, SOURCES_OF_TASK, Component, load_recipe, parse_recipe
 from radvlm_cli.sources import SOURCES
-from radvlm_cli.stages import pairs
+from radvlm_cli.stages.datasets import pairs
 from radvlm_cli.store import components
 
 PUBLISHED = [

@@ -10,7 +10,7 @@ from PIL import Image
 
 from radvlm_cli.store.engine import Store, open_store
 from radvlm_cli.store.runs import Run, open_run
-from tests.stages.evaluated import BOX, FAR, Sample, add_evaluation, add_test_set, phrases
+from tests.stages.evaluation.evaluated import BOX, FAR, Sample, add_evaluation, add_test_set, phrases
 
 SCRIPT = "<script>document.title='taken'</script>"
 IMAGE = '"><img src=x onerror="document.title=\'taken\'">'

@@ -6,7 +6,7 @@ from radvlm_cli.adapters import card
 from radvlm_cli.metrics.registry import MetricOptions, families
 from radvlm_cli.recipes import load_recipe
 from radvlm_cli.reporting.figures import figures
-from radvlm_cli.stages.test_sets import TASK_OF
+from radvlm_cli.stages.evaluation.test_sets import TASK_OF
 
 
 def _metrics(task: str) -> set[str]:

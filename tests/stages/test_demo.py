@@ -14,7 +14,7 @@ from radvlm_cli.recipes import load_recipe, parse_recipe
 from radvlm_cli.stages import conversions
 from radvlm_cli.stages.demo import RECIPE, compare_models, compare_with_truth
 from tests.phantoms import convert_here
-from tests.stages.evaluating import make_bench, run_eval, script
+from tests.stages.evaluation.evaluating import make_bench, run_eval, script
 
 _COMPONENTS = [
     (recipe, component.name)

@@ -15,9 +15,9 @@ from radvlm_cli.errors import ConfigError, DataError
 from radvlm_cli.recipes import load_recipe
 from radvlm_cli.sources import Options
 from radvlm_cli.stages import conversions
-from radvlm_cli.stages.build import BuildOptions, Built, build
+from radvlm_cli.stages.datasets.build import BuildOptions, Built, build
+from radvlm_cli.stages.evaluation.test_sets import collect, components_of, find_dataset
 from radvlm_cli.stages.prepare import prepare
-from radvlm_cli.stages.test_sets import collect, components_of, find_dataset
 from radvlm_cli.store.engine import Store, open_store
 from radvlm_cli.store.runs import Run, open_run
 from tests.phantoms import convert_here, phantom_world

@@ -14,7 +14,7 @@ import pytest
 
 from radvlm_cli.errors import StoreError
 from radvlm_cli.progress import Silent, StopSignal
-from radvlm_cli.stages import train as stage
+from radvlm_cli.stages.training import train as stage
 from radvlm_cli.store.engine import Store
 from radvlm_cli.store.runs import Run
 from tests.training.conftest import World

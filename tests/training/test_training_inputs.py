@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from radvlm_cli.errors import ConfigError, DataError
-from radvlm_cli.stages import training_inputs
-from radvlm_cli.stages.training_inputs import (
+from radvlm_cli.stages.training import inputs as training_inputs
+from radvlm_cli.stages.training.inputs import (
     check_machine,
     check_model,
     check_ranks,
@@ -177,6 +177,6 @@ def test_a_dry_run_counts_the_dataset_and_prints_the_script(world: World) -> Non
 
 
 def test_nothing_of_torch_is_loaded_by_the_launcher() -> None:
-    code = "import sys; import radvlm_cli.commands.train, radvlm_cli.stages.train, radvlm_cli.stages.training_plan; "
+    code = "import sys; import radvlm_cli.commands.train; from radvlm_cli.stages.training import plan, train; "
     code += "sys.exit(any(name in sys.modules for name in ('torch', 'transformers', 'finetuning')))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

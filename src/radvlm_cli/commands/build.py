@@ -14,7 +14,7 @@ from radvlm_cli.commands.running import stage_run
 from radvlm_cli.config import existing_settings
 
 if TYPE_CHECKING:
-    from radvlm_cli.stages.build import Built
+    from radvlm_cli.stages.datasets.build import Built
 
 
 class Protocol(StrEnum):
@@ -93,8 +93,8 @@ def build(
     settings = existing_settings(data_dir=data_dir, derived_dir=derived_dir, store=store)
 
     from radvlm_cli.recipes import load_recipe
-    from radvlm_cli.stages.build import BuildOptions, count_records
-    from radvlm_cli.stages.build import build as stage
+    from radvlm_cli.stages.datasets.build import BuildOptions, count_records
+    from radvlm_cli.stages.datasets.build import build as stage
 
     wanted = load_recipe(recipe)
     held_out = load_recipe(evaluation)

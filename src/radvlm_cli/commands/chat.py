@@ -90,7 +90,7 @@ def chat(
     say(_RESEARCH)
 
     from radvlm_cli.stages.chat import open_session
-    from radvlm_cli.stages.evaluation_request import Asked
+    from radvlm_cli.stages.evaluation.request import Asked
 
     names = ("model", "weights", "dtype", "attn", "protocol", "base_url", "max_new_tokens", "set")
     asked = Asked(**{name: given[name] for name in names})

@@ -16,9 +16,9 @@ from radvlm_cli.config import Settings, configured_settings, existing_settings, 
 from radvlm_cli.errors import ConfigError
 
 if TYPE_CHECKING:
-    from radvlm_cli.stages.evaluate import Evaluated
-    from radvlm_cli.stages.evaluation_request import Request
-    from radvlm_cli.stages.metric_choice import MetricChoice
+    from radvlm_cli.stages.evaluation.evaluate import Evaluated
+    from radvlm_cli.stages.evaluation.metric_choice import MetricChoice
+    from radvlm_cli.stages.evaluation.request import Request
     from radvlm_cli.store.runs import Run
 
 _STOPPING = "Stopping after the batches in hand; once more to stop at once."
@@ -107,7 +107,7 @@ def eval_(
     if again and resume:
         raise ConfigError("--again forgets the answers, --resume goes on with them.", "Leave one of them out.")
 
-    from radvlm_cli.stages.evaluation_request import Asked, make_request
+    from radvlm_cli.stages.evaluation.request import Asked, make_request
 
     own = {name: _plain(given[name]) for name in Asked._fields}
     own["zero_retention"] = zero_retention_confirmed(given["zero_retention"]) or None
@@ -120,7 +120,7 @@ def eval_(
 
 def _refuse_what_plays_no_part(command: str, given: dict[str, Any]) -> None:
     """ConfigError for an option that would be passed over: who limits a judge to 10 is not to pay for 3,000."""
-    from radvlm_cli.stages.evaluation_request import Asked
+    from radvlm_cli.stages.evaluation.request import Asked
 
     for name in (*Asked._fields, *_OF_JUDGES):
         if given[name] not in (None, False) and name not in ("resume", "output", *_PLAYS_A_PART[command]):
@@ -142,8 +142,8 @@ def _plain(value: Any) -> Any:
 
 
 def _evaluate(where: Settings, request: Request, given: dict[str, Any]) -> None:
-    from radvlm_cli.stages.evaluate import evaluate, submit
-    from radvlm_cli.stages.evaluation_request import MAY_CHANGE
+    from radvlm_cli.stages.evaluation.evaluate import evaluate, submit
+    from radvlm_cli.stages.evaluation.request import MAY_CHANGE
 
     stage = evaluate if request.profile is None else submit
     with stage_run(
@@ -163,8 +163,8 @@ def _evaluate(where: Settings, request: Request, given: dict[str, Any]) -> None:
 
 
 def _follow(where: Settings, given: dict[str, Any]) -> None:
-    from radvlm_cli.stages.evaluate import follow
-    from radvlm_cli.stages.evaluation_runs import arguments_of_run
+    from radvlm_cli.stages.evaluation.evaluate import follow
+    from radvlm_cli.stages.evaluation.runs import arguments_of_run
     from radvlm_cli.store.engine import open_store
     from radvlm_cli.store.evaluations import answering_row
 
@@ -179,7 +179,7 @@ def _follow(where: Settings, given: dict[str, Any]) -> None:
 
 
 def _rescore(where: Settings, given: dict[str, Any]) -> None:
-    from radvlm_cli.stages.evaluate import rescore
+    from radvlm_cli.stages.evaluation.evaluate import rescore
 
     with _at_run("rescore", where, given) as run:
         done = rescore(run, given["rescore"], _metrics(given))
@@ -187,9 +187,9 @@ def _rescore(where: Settings, given: dict[str, Any]) -> None:
 
 
 def _green(where: Settings, given: dict[str, Any]) -> None:
-    from radvlm_cli.stages.evaluate import rescore
-    from radvlm_cli.stages.evaluation_request import Asked
-    from radvlm_cli.stages.judge_reports import judge_reports, make_judge_request, report_evaluations
+    from radvlm_cli.stages.evaluation.evaluate import rescore
+    from radvlm_cli.stages.evaluation.request import Asked
+    from radvlm_cli.stages.judging.reports import judge_reports, make_judge_request, report_evaluations
 
     output = (given["output"] or where.store.parent / "evaluations").absolute()
     own = {name: _plain(given[name]) for name in Asked._fields}
@@ -206,8 +206,8 @@ def _green(where: Settings, given: dict[str, Any]) -> None:
 
 
 def _judge(where: Settings, given: dict[str, Any]) -> None:
-    from radvlm_cli.stages.evaluate import rescore
-    from radvlm_cli.stages.judge_run import Pace, judge_run
+    from radvlm_cli.stages.evaluation.evaluate import rescore
+    from radvlm_cli.stages.judging.run import Pace, judge_run
 
     choice = {name: _plain(given[name]) for name in ("provider", "model", "azure_model", "base_url")}
     choice["zero_retention"] = zero_retention_confirmed(given["zero_retention"])
@@ -223,7 +223,7 @@ def _judge(where: Settings, given: dict[str, Any]) -> None:
 
 
 def _metrics(given: dict[str, Any]) -> MetricChoice:
-    from radvlm_cli.stages.metric_choice import MetricChoice
+    from radvlm_cli.stages.evaluation.metric_choice import MetricChoice
 
     chosen = {name: _plain(given[name]) for name in MetricChoice._fields if name in given}
     return MetricChoice(**chosen, published=given["compat"] is not None)
@@ -260,7 +260,7 @@ def _print(done: Evaluated, as_json: bool) -> None:
 
 def _print_scores(scores: list[dict[str, Any]]) -> None:
     """The main metrics; why one has no value, once for all that lack the same."""
-    from radvlm_cli.stages.scoring import main_rows
+    from radvlm_cli.stages.evaluation.scoring import main_rows
 
     rows = main_rows(scores)
     lacking: dict[tuple[str, str], list[str]] = {}
@@ -275,8 +275,8 @@ def _print_scores(scores: list[dict[str, Any]]) -> None:
 
 
 def _list(given: dict[str, Any]) -> None:
-    from radvlm_cli.stages.evaluated_models import list_models, other_kinds
-    from radvlm_cli.stages.evaluation_runs import list_evaluations
+    from radvlm_cli.stages.evaluation.models import list_models, other_kinds
+    from radvlm_cli.stages.evaluation.runs import list_evaluations
     from radvlm_cli.store.engine import open_store
 
     where = configured_settings(data_dir=given["data_dir"], store=given["store"])

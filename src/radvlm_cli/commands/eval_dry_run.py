@@ -9,15 +9,15 @@ from radvlm_cli.commands.output import print_json, print_table
 from radvlm_cli.config import Settings
 
 if TYPE_CHECKING:
-    from radvlm_cli.stages.evaluation_request import Request
-    from radvlm_cli.stages.judge_reports import JudgeRequest
-    from radvlm_cli.stages.judge_run import Pace
+    from radvlm_cli.stages.evaluation.request import Request
+    from radvlm_cli.stages.judging.reports import JudgeRequest
+    from radvlm_cli.stages.judging.run import Pace
 
 
 def of_answers(where: Settings, request: Request, *, as_json: bool) -> None:
     """The test sets that a model would be asked, and the script of a SLURM job."""
-    from radvlm_cli.stages.evaluate import batch_script
-    from radvlm_cli.stages.evaluation_plan import plan, plan_rows
+    from radvlm_cli.stages.evaluation.evaluate import batch_script
+    from radvlm_cli.stages.evaluation.plan import plan, plan_rows
     from radvlm_cli.store.engine import open_store
 
     with open_store(where.store, create=False, allow_network=True) as store:
@@ -35,7 +35,7 @@ def of_answers(where: Settings, request: Request, *, as_json: bool) -> None:
 
 def of_reports(where: Settings, run: int, request: JudgeRequest, *, as_json: bool) -> None:
     """The reports that GREEN's model would judge."""
-    from radvlm_cli.stages.judge_reports import plan_reports, report_evaluations
+    from radvlm_cli.stages.judging.reports import plan_reports, report_evaluations
     from radvlm_cli.store.engine import open_store
 
     with open_store(where.store, create=False, allow_network=True) as store:
@@ -45,7 +45,7 @@ def of_reports(where: Settings, run: int, request: JudgeRequest, *, as_json: boo
 
 def of_conversations(where: Settings, run: int, who: Mapping[str, Any], pace: Pace, *, as_json: bool) -> None:
     """The conversations that a judge would grade, and about what that costs."""
-    from radvlm_cli.stages.judge_run import plan_judging
+    from radvlm_cli.stages.judging.run import plan_judging
     from radvlm_cli.store.engine import open_store
 
     with open_store(where.store, create=False, allow_network=True) as store:

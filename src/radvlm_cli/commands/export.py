@@ -14,7 +14,7 @@ from radvlm_cli.commands.running import all_or_nothing, stage_run
 from radvlm_cli.config import existing_settings
 
 if TYPE_CHECKING:
-    from radvlm_cli.stages.export import Written
+    from radvlm_cli.stages.exports.export import Written
 
 app = typer.Typer(help="Predictions, datasets and texts in the forms that other programs read.", no_args_is_help=True)
 
@@ -65,7 +65,7 @@ def predictions(
     """
     settings = existing_settings(data_dir=data_dir, store=store)
 
-    from radvlm_cli.stages.export import export_predictions_of
+    from radvlm_cli.stages.exports.export import export_predictions_of
 
     place = output.absolute()
     arguments = {"what": "predictions", "evaluation": evaluation, "format": format.value, "output": str(place)}
@@ -101,7 +101,7 @@ def dataset(
     """
     settings = existing_settings(data_dir=data_dir, store=store)
 
-    from radvlm_cli.stages.export import export_dataset
+    from radvlm_cli.stages.exports.export import export_dataset
 
     place, chosen = output.absolute(), component or []
     arguments = {"what": "dataset", "dataset": dataset, "format": format.value, "output": str(place)}
@@ -141,7 +141,7 @@ def files(
     settings = existing_settings(data_dir=data_dir, derived_dir=derived_dir, store=store)
 
     from radvlm_cli.sources import SOURCES
-    from radvlm_cli.stages.export_files import export_files
+    from radvlm_cli.stages.exports.files import export_files
 
     names = _known(source or [], list(SOURCES))
     place = None if output is None else output.absolute()

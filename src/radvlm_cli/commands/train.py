@@ -12,8 +12,8 @@ from radvlm_cli.config import Settings, load_settings
 from radvlm_cli.errors import ConfigError
 
 if TYPE_CHECKING:
-    from radvlm_cli.stages.train import Trained
-    from radvlm_cli.stages.training_request import Request
+    from radvlm_cli.stages.training.request import Request
+    from radvlm_cli.stages.training.train import Trained
 
 _STOPPING = "Stopping: the program saves a checkpoint and ends; once more to stop at once."
 
@@ -89,7 +89,7 @@ def _chosen(where: Settings, given: dict[str, Any]) -> None:
     if given["run"] is not None and not given["resume"]:
         raise ConfigError("--run goes with --resume.", f"radvlm train --resume --run {given['run']}")
 
-    from radvlm_cli.stages.training_request import Asked, make_request
+    from radvlm_cli.stages.training.request import Asked, make_request
 
     own = {name: given[name] for name in Asked._fields if name in given}
     request = make_request(where.store, Asked(**own, overrides=given_as.overrides(given)), say=say)
@@ -102,9 +102,9 @@ def _chosen(where: Settings, given: dict[str, Any]) -> None:
 
 
 def _train(where: Settings, request: Request, given: dict[str, Any]) -> None:
-    from radvlm_cli.stages.train import submit
-    from radvlm_cli.stages.train import train as stage
-    from radvlm_cli.stages.training_inputs import check_machine, warn_of_room
+    from radvlm_cli.stages.training.inputs import check_machine, warn_of_room
+    from radvlm_cli.stages.training.train import submit
+    from radvlm_cli.stages.training.train import train as stage
 
     if request.profile is None:
         check_machine(request.settings, request.ranks)
@@ -137,7 +137,7 @@ def _print(done: Trained, as_json: bool) -> None:
 
 
 def _dry_run(request: Request, as_json: bool) -> None:
-    from radvlm_cli.stages.training_plan import plan, plan_rows
+    from radvlm_cli.stages.training.plan import plan, plan_rows
     from radvlm_cli.training import slurm
 
     script = None
@@ -156,8 +156,8 @@ def _dry_run(request: Request, as_json: bool) -> None:
 
 
 def _preflight(request: Request, as_json: bool) -> None:
-    from radvlm_cli.stages.training_inputs import check_machine
-    from radvlm_cli.stages.training_plan import preflight
+    from radvlm_cli.stages.training.inputs import check_machine
+    from radvlm_cli.stages.training.plan import preflight
 
     check_machine(request.settings, request.ranks)
     with unrecorded() as (progress, stop):
@@ -167,8 +167,8 @@ def _preflight(request: Request, as_json: bool) -> None:
 
 def _look(where: Settings, given: dict[str, Any]) -> None:
     """--list, --stop and --follow."""
-    from radvlm_cli.stages.train import follow
-    from radvlm_cli.stages.training_runs import arguments_of_run, followed_run, list_runs, stop_run
+    from radvlm_cli.stages.training.runs import arguments_of_run, followed_run, list_runs, stop_run
+    from radvlm_cli.stages.training.train import follow
     from radvlm_cli.store.engine import open_store
 
     run_id, network = given["follow"], given["allow_network_store"]

@@ -20,8 +20,8 @@ from radvlm_cli.config import Settings, existing_settings, zero_retention_confir
 from radvlm_cli.errors import ConfigError
 
 if TYPE_CHECKING:
-    from radvlm_cli.stages.generate import Selection, Writer
-    from radvlm_cli.stages.writing import Choice, Job
+    from radvlm_cli.stages.texts.generate import Selection, Writer
+    from radvlm_cli.stages.texts.writing import Choice, Job
 
 
 class Wishes(NamedTuple):
@@ -153,7 +153,7 @@ def _carry_out(stage: str, wishes: Wishes, settings: Settings) -> None:
 
 
 def _show(stage: str, wishes: Wishes, settings: Settings) -> None:
-    from radvlm_cli.stages.quarantine import list_quarantined
+    from radvlm_cli.stages.texts.quarantine import list_quarantined
     from radvlm_cli.store.engine import open_store
 
     with open_store(settings.store, create=False, allow_network=wishes.allow_network_store) as store:
@@ -171,7 +171,7 @@ def _show(stage: str, wishes: Wishes, settings: Settings) -> None:
 
 
 def _review(stage: str, wishes: Wishes, settings: Settings) -> None:
-    from radvlm_cli.stages.quarantine import accept, candidate_of, edit
+    from radvlm_cli.stages.texts.quarantine import accept, candidate_of, edit
 
     arguments = {"source": wishes.source, "accept": wishes.accept, "edit": wishes.edit}
     with stage_run(stage, arguments, settings, resume=False, allow_network=wishes.allow_network_store) as run:
@@ -204,9 +204,9 @@ def _read(path: Path) -> str:
 
 
 def _write(stage: str, wishes: Wishes, settings: Settings) -> None:
-    from radvlm_cli.stages.asking import Options
-    from radvlm_cli.stages.generate import Selection
-    from radvlm_cli.stages.writing import Choice, choose_writer, price_of
+    from radvlm_cli.stages.texts.asking import Options
+    from radvlm_cli.stages.texts.generate import Selection
+    from radvlm_cli.stages.texts.writing import Choice, choose_writer, price_of
 
     zero_retention = zero_retention_confirmed(bool(wishes.choice["zero_retention"]))
     choice = Choice(**{**wishes.choice, "zero_retention": zero_retention})
@@ -236,10 +236,10 @@ def _run(
     options: Any,
     batch: bool,
 ) -> list[Job]:
-    from radvlm_cli.stages.batches import BatchWay
-    from radvlm_cli.stages.online import write_by_model
-    from radvlm_cli.stages.open_batches import forget_batches
-    from radvlm_cli.stages.writing import make_tasks, write_all
+    from radvlm_cli.stages.texts.batches import BatchWay
+    from radvlm_cli.stages.texts.online import write_by_model
+    from radvlm_cli.stages.texts.open_batches import forget_batches
+    from radvlm_cli.stages.texts.writing import make_tasks, write_all
 
     if wishes.forget_batches:
         forget_batches(run, stage)
@@ -280,8 +280,8 @@ def _arguments(wishes: Wishes, writer: Writer, choice: Choice) -> dict[str, Any]
 
 def _estimate(stage: str, wishes: Wishes, settings: Settings, writer: Writer, selection: Selection, price: Any) -> None:
     from radvlm_cli.llm.pricing import table_date
-    from radvlm_cli.stages.estimate import estimate, rows
-    from radvlm_cli.stages.writing import make_tasks
+    from radvlm_cli.stages.texts.estimate import estimate, rows
+    from radvlm_cli.stages.texts.writing import make_tasks
     from radvlm_cli.store.engine import open_store
 
     with open_store(settings.store, create=False, allow_network=wishes.allow_network_store) as store:

@@ -24,11 +24,11 @@ from radvlm_cli.llm.endpoint import find_endpoint
 from radvlm_cli.metrics.family import Status
 from radvlm_cli.records import Box, Turn
 from radvlm_cli.sources.vindr import CLASSES
-from radvlm_cli.stages import evaluation_request
-from radvlm_cli.stages.answering import status_of
+from radvlm_cli.stages.answering.worker import status_of
 from radvlm_cli.stages.chat_image import Picture, at_full_size, open_image
-from radvlm_cli.stages.evaluated_models import Model, find_model, require_packages, wanted_tasks, weights_words
-from radvlm_cli.stages.reading import reader
+from radvlm_cli.stages.evaluation import request as evaluation_request
+from radvlm_cli.stages.evaluation.models import Model, find_model, require_packages, wanted_tasks, weights_words
+from radvlm_cli.stages.evaluation.reading import reader
 from radvlm_cli.store.chats import ChatRow, keep_turn
 from radvlm_cli.store.engine import open_store
 from radvlm_cli.store.runs import Run, open_run

@@ -17,9 +17,9 @@ from radvlm_cli.hashing import content_hash
 from radvlm_cli.records import Image, Outcome, Report
 from radvlm_cli.sources import SOURCES, Options, Source
 from radvlm_cli.sources.layout import Layout, locate
-from radvlm_cli.stages.adopt import adopt
 from radvlm_cli.stages.conversions import convert_images
 from radvlm_cli.stages.derived import write_derived
+from radvlm_cli.stages.texts.adopt import adopt
 from radvlm_cli.store import tables
 from radvlm_cli.store.bulk import OUTCOME_SQL, batched, execute_many, remove_rows, upsert_sql
 from radvlm_cli.store.queries import OWN_IMAGES, image_ids, known_images, outcome_counts, source_counts

@@ -22,7 +22,7 @@ from radvlm_cli.stages.serving.read_only import NAME, ReadOnlyStore
 from radvlm_cli.store.engine import Store, open_store
 from radvlm_cli.store.runs import open_run
 from radvlm_cli.store.snapshot import open_snapshot
-from tests.stages.evaluated import BOX, add_evaluation, add_test_set, phrases
+from tests.stages.evaluation.evaluated import BOX, add_evaluation, add_test_set, phrases
 from tests.stages.serving.asking import Asking, asking
 
 TOKEN = "a-key-that-nobody-guesses"

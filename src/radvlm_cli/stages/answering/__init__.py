@@ -1,0 +1,1 @@
+"""Workers that answer, on any number of GPUs, and what survives them."""

@@ -1,0 +1,1 @@
+"""eval: test sets, who is asked, what an answer says, scores."""

@@ -1,0 +1,1 @@
+"""export: what other programs read."""

@@ -1,0 +1,1 @@
+"""train: runs of the training program."""
