@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import traceback
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -96,15 +97,10 @@ def test_the_traceback_of_a_bug_shows_neither(
     told: Told, monkeypatch: pytest.MonkeyPatch, where: str, way: tuple[str, ...]
 ) -> None:
     name = _BUGS[where].rpartition(".")[2]
-    for module in (
-        "llm.replies",
-        "llm.batch",
-        "stages.texts.curate",
-        "llm.meter",
-        "store.calls",
-        "stages.texts.batches",
-    ):
-        monkeypatch.setattr(f"radvlm_cli.{module}.{name}", _bug, raising=False)
+    users = ("llm.replies", "llm.batch", "stages.texts.curate", "llm.meter", "store.calls", "stages.texts.batches")
+    # All are imported before one is changed: what is imported later would keep the bug for the tests that follow.
+    for module in [import_module(f"radvlm_cli.{user}") for user in users]:
+        monkeypatch.setattr(module, name, _bug, raising=False)
     with FakeOpenAI(answer=answers.by_rules, key=KEY, batch_seconds=0.05) as server:
         told.run(server, *way)
     (bug,) = told.bugs
