@@ -78,6 +78,16 @@ def test_a_name_that_is_not_there_is_answered_with_those_that_are(store: Store, 
         _eval(store, Wanted(models=("maira",)))
 
 
+def test_grounding_is_the_name_of_three_tasks(store: Store, run: Run) -> None:
+    evaluated = add_evaluation(store, run, add_test_set(store, run, "phrases", "phrase", phrases(4)), "m", [[BOX]] * 4)
+    add_evaluation(
+        store, run, add_test_set(store, run, "texts", "report", [Sample("p")]), "m", ["Clear."], scored=False
+    )
+    assert [row.evaluation for row in _eval(store, Wanted(tasks=("grounding",))).tables[0].rows] == [evaluated]
+    with pytest.raises(ConfigError, match="No evaluation has the task 'detection'; there are: phrase, report"):
+        _eval(store, Wanted(tasks=("detection",)))
+
+
 def test_findings_stand_with_their_prevalence_and_one_that_is_in_no_sample_has_no_score(store: Store, run: Run) -> None:
     samples = [Sample(f"p{n}", reference=["Edema"] if n < 3 else []) for n in range(12)]
     test_set = add_test_set(store, run, "findings", "classification", samples)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from radvlm_cli.adapters.protocol import GROUNDING
 from radvlm_cli.errors import ConfigError
 from radvlm_cli.reporting.evaluation import SampleSet
 from radvlm_cli.store.snapshot import Snapshot
@@ -88,8 +89,13 @@ def _wanted(one: Evaluated, wanted: Wanted) -> bool:
     return (
         (not wanted.models or one.model in wanted.models or str(one.id) in wanted.models)
         and (not wanted.test_sets or one.test_set.name in wanted.test_sets)
-        and (not wanted.tasks or one.test_set.task in wanted.tasks)
+        and (not wanted.tasks or any(one.test_set.task in _single(name) for name in wanted.tasks))
     )
+
+
+def _single(task: str) -> tuple[str, ...]:
+    """Tasks of test sets that go by this name, as they do in `radvlm eval`."""
+    return GROUNDING if task == "grounding" else (task,)
 
 
 def _nothing(known: Sequence[Evaluated], wanted: Wanted) -> ConfigError:
@@ -101,7 +107,7 @@ def _nothing(known: Sequence[Evaluated], wanted: Wanted) -> ConfigError:
         "task": (wanted.tasks, {one.test_set.task for one in known}),
     }
     for what, (asked, there) in names.items():
-        strange = [name for name in asked if name not in there]
+        strange = [name for name in asked if there.isdisjoint(_single(name) if what == "task" else (name,))]
         if strange:
             listed = ", ".join(sorted(name for name in there if not name.isdigit()))
             return ConfigError(

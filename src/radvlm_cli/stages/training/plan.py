@@ -46,6 +46,7 @@ class Plan(NamedTuple):
     steps: int
     flops: float
     """Of the whole run."""
+    on_cpu: bool
     hours: dict[str, float]
     """On so many H100, by MFU."""
     memory_gib: dict[str, float]
@@ -79,6 +80,7 @@ def plan(settings: Values, ranks: Ranks, output: Path) -> Plan:
         **{name: counts[name] for name in ("pairs", "trained_on", "dropped", "tokens", "longest")},
         steps=steps,
         flops=flops,
+        on_cpu=ranks.gpus == 0,
         hours={f"{mfu:.0%}": round(estimate.hours(flops, world, mfu), 2) for mfu in estimate.MFU},
         memory_gib={name: round(memory.gpu, 1) for name, memory in by_strategy.items()},
         host_memory_gib=round(by_strategy[strategy].host * ranks.per_node, 1),
@@ -99,6 +101,10 @@ def plan_rows(plan: Plan) -> list[dict[str, str]]:
     left_out = "".join(f"; {count:,} left out: {reason}" for reason, count in plan.dropped.items())
     memory = ", ".join(f"{name} {gib:.0f}" for name, gib in plan.memory_gib.items())
     hours = ", ".join(f"{duration(value * 3600)} at {mfu}" for mfu, value in plan.hours.items())
+    time = {f"time on {plan.ranks} H100": f"{hours} MFU"}
+    place = "process" if plan.on_cpu else "GPU"
+    if plan.on_cpu:
+        time = {"time": "--preflight measures it: how fast a CPU is cannot be told"}
     host = f"; {plan.host_memory_gib:,.0f} GiB of main memory per node" if plan.host_memory_gib else ""
     pairs = {
         "parameters": f"{large(plan.parameters)}, of which {large(plan.trainable)} train",
@@ -106,8 +112,8 @@ def plan_rows(plan: Plan) -> list[dict[str, str]]:
         "tokens": f"{large(plan.tokens)} per epoch: {mean:,.0f} on average, {plan.longest:,} at most",
         "steps": f"{plan.steps:,}",
         "operations": f"{plan.flops:.2g} FLOPs",
-        f"time on {plan.ranks} H100": f"{hours} MFU",
-        f"memory per GPU, {plan.strategy}": f"{plan.memory_gib[plan.strategy]:.0f} GiB{host}",
+        **time,
+        f"memory per {place}, {plan.strategy}": f"{plan.memory_gib[plan.strategy]:.0f} GiB{host}",
         "by strategy": f"GiB: {memory}",
         "disk": f"{plan.checkpoint_gb:,.1f} GB a checkpoint, {plan.disk_gb:,.1f} GB at most; "
         f"{plan.free_gb:,.0f} GB free",
