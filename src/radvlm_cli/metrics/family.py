@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 Table = NDArray[float64]
 Status = Literal["ok", "empty", "unparsable", "truncated", "error", "refused"]
-"""How an answer came out. All but `ok` count as wrong; a truncated answer is scored as what there is of it."""
+"""How an answer came out. All but `ok` count as wrong."""
 
 
 class Need(NamedTuple):

@@ -68,7 +68,7 @@ class ModelScores(NamedTuple):
     @property
     def failures(self) -> int:
         """Answers that count as wrong whatever they say."""
-        return sum(number for status, number in self.outcomes.items() if status not in ("ok", "truncated"))
+        return sum(number for status, number in self.outcomes.items() if status != "ok")
 
 
 class LabelScores(NamedTuple):

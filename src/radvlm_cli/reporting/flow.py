@@ -9,7 +9,7 @@ from radvlm_cli.reporting.evaluation import SampleSet
 from radvlm_cli.reporting.tables import Column, Table
 
 OUTCOMES = ("ok", "truncated", "empty", "unparsable", "refused", "error", "unasked")
-"""In the order in which they are shown; all but the first two count as wrong."""
+"""In the order in which they are shown; all but the first count as wrong."""
 
 
 class Answers(NamedTuple):

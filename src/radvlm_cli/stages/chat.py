@@ -189,14 +189,19 @@ class Session:
         """Status, boxes and parser; boxes are looked for in whatever answer of a model that writes them."""
         card = self.model.card
         sample = Answered(0, "", "", self.picture.size, {}, status_of([reply]), reply.text, reply.seen)
-        words, located = reader(card, "report", ()), reader(card, "phrase", ())
+        words, located = (reader(card, what, (), unfinished=True) for what in ("report", "phrase"))
+        said = words.read(sample).status
         if card.codec is None:
-            return words.read(sample).status, None, words.parser
+            return _status(reply, said), None, words.parser
         found = located.read(sample)
         boxes = tuple(Box(*box) for box in (found.content or {}).get("boxes", ()))
         if task in ("report", "conversation"):
-            return words.read(sample).status, boxes, f"{words.parser}, {located.parser}"
-        return found.status, boxes, located.parser
+            return _status(reply, said), boxes, f"{words.parser}, {located.parser}"
+        return _status(reply, found.status), boxes, located.parser
+
+
+def _status(reply: Reply, read: Status) -> Status:
+    return "truncated" if read == "ok" and reply.truncated else read
 
 
 def _located(phrase: str, able: Sequence[Task]) -> tuple[Task, str, Turn]:

@@ -127,9 +127,7 @@ def _score(
     statuses: Mapping[int, str],
 ) -> None:
     nothing: Any = {} if family.name == "labels" else Located()
-    read = [
-        nothing if statuses.get(place, "ok") not in ("ok", "truncated") else each for place, each in enumerate(answers)
-    ]
+    read = [each if statuses.get(place, "ok") == "ok" else nothing for place, each in enumerate(answers)]
     table = family.per_sample(read, [reference for _patient, reference in rows])
     for position, row in enumerate(table.tolist()):
         connection.exec_driver_sql(
@@ -138,7 +136,7 @@ def _score(
             (evaluation, family.name, position, family.version, statuses.get(position, "ok"), json.dumps(row)),
         )
     of = clusters([patient for patient, _reference in rows])
-    coverage = 1 - len([status for status in statuses.values() if status != "truncated"]) / len(rows)
+    coverage = 1 - sum(status != "ok" for status in statuses.values()) / len(rows)
     for name, found in bootstrap(table, of, family.values).items():
         metric, _slash, label = name.partition("/")
         value, low, high = (None if math.isnan(x) else x for x in found[:3])

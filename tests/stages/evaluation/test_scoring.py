@@ -169,9 +169,32 @@ def test_a_model_cut_off_while_it_thinks_has_given_no_answer() -> None:
     for task in ("report", "classification", "phrase", "detection"):
         read = reader(thinker, task, ["Edema"]).read
         sample = Answered(0, "s", "patient 1", (10, 10), {}, "truncated", thought, None)
-        assert read(sample)[:2] == ("unparsable", None)
-        assert read(sample._replace(text=f"{thought}</think> Edema at [0.10, 0.10, 0.20"))[0] != "ok"
+        assert read(sample)[:2] == ("truncated", None)
+        assert reader(thinker, task, ["Edema"], unfinished=True).read(sample)[:2] == ("truncated", None)
         assert read(sample._replace(status="ok", text="Edema at [0.10, 0.10, 0.20, 0.20]."))[0] == "ok"
+
+
+@pytest.mark.parametrize(
+    ("task", "text"),
+    [
+        ("report", "The heart is large. There is"),
+        ("classification", "Edema, Consolidation,"),
+        ("phrase", "At [0.10, 0.10, 0.20, 0.20] and [0.30,"),
+        ("detection", "Edema at [0.10, 0.10, 0.20, 0.20], Consolidation at"),
+    ],
+)
+def test_an_answer_that_was_cut_off_is_wrong_unless_scored_as_published(task: Any, text: str) -> None:
+    cut_off = Answered(0, "s", "patient 1", (10, 10), {}, "truncated", text, None)
+    assert reader(card("scripted"), task, ["Edema", "Consolidation"]).read(cut_off)[:2] == ("truncated", None)
+    as_published = reader(card("scripted"), task, ["Edema", "Consolidation"], unfinished=True)
+    whole = as_published.read(cut_off._replace(status="ok"))
+    assert as_published.read(cut_off) == whole
+    assert whole.status in ("ok", "unparsable")
+
+
+def test_a_conversation_is_judged_as_far_as_it_goes() -> None:
+    cut_off = Answered(0, "s", "patient 1", (10, 10), {}, "truncated", '["The heart is", "No."]', None)
+    assert reader(card("scripted"), "conversation", ()).read(cut_off).prediction == ["The heart is", "No."]
 
 
 def test_numbers_per_sample_sum_to_the_metric(bench: Bench) -> None:
@@ -302,8 +325,8 @@ def test_graphs_of_reports_come_from_a_file_and_are_kept(bench: Bench, tmp_path:
     for choice in (MetricChoice(radgraph_annotations=file), MetricChoice()):
         with open_store(bench.path) as store, open_run(store, "rescore", {}) as run:
             found = {row["metric"]: row["value"] for row in score(run, evaluation, choice) if not row["part"]}
-        # One entity each, the same; refused, empty and failed answers have none.
-        assert found["radgraph_simple"] == pytest.approx(2 / 5)
+        # One entity each, the same; answers that are refused, empty, cut off or failed have none.
+        assert found["radgraph_simple"] == pytest.approx(1 / 5)
 
 
 def test_replies_to_crimsons_prompt_come_from_a_file(bench: Bench, tmp_path: Path) -> None:

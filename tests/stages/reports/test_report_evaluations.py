@@ -38,7 +38,7 @@ def test_a_model_stands_with_its_stored_scores_n_and_failures(store: Store, run:
     )
     assert tuple(row["f1_50"][name] for name in ("value", "low", "high")) == stored
     assert (row["f1_50"]["n"], row["f1_50"]["patients"]) == (20, 10)
-    assert (row["n"], row["answered"], row["failures"], row["coverage"]) == (20, 20, 3, 0.85)
+    assert (row["n"], row["answered"], row["failures"], row["coverage"]) == (20, 20, 4, 0.8)
     assert table.title == "phrases (phrase): 20 of 189 published samples, 10 patients"
 
 

@@ -23,8 +23,6 @@ from radvlm_cli.store.scores import Answered
 _OBJECT = re.compile(r"\{[^{}]*\}?")
 """A JSON object without others in it; the last may be cut off."""
 _LABELLED = re.compile(r"[\"']label[\"']\s*:")
-_SAID = ("ok", "truncated")
-"""Of these predictions there is a text to read."""
 
 
 class Read(NamedTuple):
@@ -46,35 +44,47 @@ class Reader(NamedTuple):
     read: Callable[[Answered], Read]
 
 
-def reader(card: Card, task: Task, options: Sequence[str]) -> Reader:
-    """How `card`'s answers to `task` are read; `options`: the findings to choose among."""
+class _Rule(NamedTuple):
+    """How the answer is found in the text."""
+
+    extractor: str
+    unfinished: bool
+
+
+def reader(card: Card, task: Task, options: Sequence[str], *, unfinished: bool = False) -> Reader:
+    """How `card`'s answers to `task` are read; `options`: the findings to choose among.
+
+    An answer that was cut off at the most new tokens is a failure, unless `unfinished` has it read as far as it goes.
+    Conversations are read so in any case: whoever judges them sees where a round breaks off.
+    """
+    rule = _Rule(card.extractor, unfinished)
     if task == "report":
-        name, read = "text/1", _text(card)
+        name, read = "text/2", _text(rule)
     elif task == "classification":
-        name, read = f"labels/{label_answers.VERSION}", _labels(card)
+        name, read = f"labels/{label_answers.VERSION}", _labels(rule)
     elif task == "conversation":
         name, read = "conversation/1", _conversation
     else:
         codec = boxes.codec(card.codec or "radvlm")
-        found = _labelled(card, codec, options) if task == "detection" else _boxes(card, codec)
+        found = _labelled(rule, codec, options) if task == "detection" else _boxes(rule, codec)
         labelled = "labelled/2 " if task == "detection" else ""
         name, read = f"{labelled}boxes:{codec.name}/{codec.version}", found
-    return Reader(f"{name} {card.extractor}/{answers.VERSION}", read)
+    return Reader(f"{name} {card.extractor}/{answers.VERSION}{' unfinished' if unfinished else ''}", read)
 
 
-def _text(card: Card) -> Callable[[Answered], Read]:
+def _text(rule: _Rule) -> Callable[[Answered], Read]:
     def read(sample: Answered) -> Read:
-        text, failed = _said(card, sample, "")
+        text, failed = _said(rule, sample, "")
         if failed is None and refuses(text) and not findings(text):
             failed = Read("refused", None, "")
-        return failed or Read(_as_said(sample), text, text)
+        return failed or Read("ok", text, text)
 
     return read
 
 
-def _labels(card: Card) -> Callable[[Answered], Read]:
+def _labels(rule: _Rule) -> Callable[[Answered], Read]:
     def read(sample: Answered) -> Read:
-        text, failed = _said(card, sample, None)
+        text, failed = _said(rule, sample, None)
         if failed is not None:
             return failed
         found = label_answers.read_labels(text)
@@ -86,18 +96,18 @@ def _labels(card: Card) -> Callable[[Answered], Read]:
             "form": found.form,
         }
         said = found.values() if found.status == "ok" else None
-        return Read(_as_said(sample) if found.status == "ok" else found.status, content, said)
+        return Read(found.status, content, said)
 
     return read
 
 
-def _boxes(card: Card, codec: BoxCodec) -> Callable[[Answered], Read]:
+def _boxes(rule: _Rule, codec: BoxCodec) -> Callable[[Answered], Read]:
     def read(sample: Answered) -> Read:
-        text, failed = _said(card, sample, None)
+        text, failed = _said(rule, sample, None)
         if failed is not None:
             return failed
         found = codec.read(text, sample.size, sample.seen)
-        status = _status(sample, text, found.boxes, found.malformed)
+        status = _status(text, found.boxes, found.malformed)
         content = {"boxes": [list(box) for box in found.boxes], "malformed": found.malformed}
         # Of what is like a box and none the metrics keep count.
         return Read(status, content, None if status == "refused" else found)
@@ -105,24 +115,23 @@ def _boxes(card: Card, codec: BoxCodec) -> Callable[[Answered], Read]:
     return read
 
 
-def _status(sample: Answered, text: str, found: Sequence[Box], malformed: int) -> Status:
+def _status(text: str, found: Sequence[Box], malformed: int) -> Status:
     """How an answer with or without boxes came out."""
     if not found and refuses(text):
         return "refused"
-    status = answer_status(text, Located(found, malformed))
-    return _as_said(sample) if status == "ok" else status
+    return answer_status(text, Located(found, malformed))
 
 
-def _labelled(card: Card, codec: BoxCodec, options: Sequence[str]) -> Callable[[Answered], Read]:
+def _labelled(rule: _Rule, codec: BoxCodec, options: Sequence[str]) -> Callable[[Answered], Read]:
     def read(sample: Answered) -> Read:
-        text, failed = _said(card, sample, None)
+        text, failed = _said(rule, sample, None)
         if failed is not None:
             return failed
         found, malformed = labelled_boxes(text, options, codec, sample.size, sample.seen)
-        status = _status(sample, text, [box for each in found.values() for box in each], malformed)
+        status = _status(text, [box for each in found.values() for box in each], malformed)
         by_label = {label: [list(box) for box in each] for label, each in found.items()}
         content = {"boxes": by_label, "malformed": malformed}
-        return Read(status, content, found if status in _SAID else None)
+        return Read(status, content, found if status == "ok" else None)
 
     return read
 
@@ -172,30 +181,27 @@ def _parts(text: str, labels: Sequence[str]) -> Iterator[tuple[str, str]]:
 
 def _conversation(sample: Answered) -> Read:
     """The answers, one per round; the judge reads them."""
-    if sample.status not in _SAID:
+    if sample.status not in ("ok", "truncated"):
         return Read(_failed(sample), None, [])
     said = [str(text) for text in json.loads(sample.text)]
-    return Read(_as_said(sample), said, said)
+    return Read("ok", said, said)
 
 
-def _said(card: Card, sample: Answered, nothing: Any) -> tuple[str, Read | None]:
+def _said(rule: _Rule, sample: Answered, nothing: Any) -> tuple[str, Read | None]:
     """The answer within the text; or, where it counts as wrong, how it came out."""
-    if sample.status not in _SAID:
+    unfinished = sample.status == "truncated"
+    if sample.status != "ok" and not (unfinished and rule.unfinished):
         return "", Read(_failed(sample), None, nothing)
-    found = answers.extract(card.extractor, sample.text)
+    found = answers.extract(rule.extractor, sample.text)
     if not found.text.strip():
         return "", Read("empty", None, nothing)
-    if found.missing and sample.status == "truncated":
-        return "", Read("unparsable", None, nothing)  # it was cut off while it thought: there is no answer
+    if found.missing and unfinished:
+        return "", Read("truncated", None, nothing)  # it was cut off while it thought: there is no answer
     return found.text, None
 
 
-def _as_said(sample: Answered) -> Status:
-    return "truncated" if sample.status == "truncated" else "ok"
-
-
 def _failed(sample: Answered) -> Status:
-    known: dict[str, Status] = {"empty": "empty", "refused": "refused"}
+    known: dict[str, Status] = {"empty": "empty", "truncated": "truncated", "refused": "refused"}
     return known.get(sample.status, "error")
 
 

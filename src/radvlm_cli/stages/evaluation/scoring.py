@@ -1,8 +1,8 @@
 """Scores of an evaluation: read every answer, put it beside what is right, and say each metric with its interval.
 
-Failures stay in every mean: an answer that is empty, refused, unparsable or missing counts as the empty one. A text
-that was cut off is scored as what there is of it. Beside each metric stands its value over the answers that could be
-read (`parsed-only`). No model is needed, unless a metric is one.
+Failures stay in every mean: an answer that is empty, cut off, refused, unparsable or missing counts as the empty one.
+Beside each metric stands its value over the answers that could be read (`parsed-only`). No model is needed, unless a
+metric is one.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import numpy as np
 from radvlm_cli.adapters import card
 from radvlm_cli.errors import ConfigError
 from radvlm_cli.hashing import canonical_json
-from radvlm_cli.metrics.family import Family, Status, Table
+from radvlm_cli.metrics.family import Family, Table
 from radvlm_cli.metrics.registry import describe
 from radvlm_cli.metrics.statistics import Clusters, Interval, bootstrap, clusters
 from radvlm_cli.stages.evaluation.metric_choice import USUAL, MetricChoice, chosen_anew, metric_options
@@ -39,7 +39,6 @@ from radvlm_cli.store.scores import (
 )
 
 PARSED_ONLY = "parsed-only"
-_READABLE: tuple[Status, ...] = ("ok", "truncated")
 
 
 class _Scored(NamedTuple):
@@ -66,7 +65,9 @@ def score(run: Run, evaluation_id: int, choice: MetricChoice = USUAL) -> list[di
         raise ConfigError(f"The test set {name} has no samples.", "radvlm build --recipe evaluation")
     if not any(sample.cluster.startswith("patient ") for sample in samples):
         run.progress.note(f"{name}: the source names no patients; studies or images are drawn for the intervals.")
-    parse = reader(card(evaluation.identity["model"]), task, json.loads(choices))
+    # The published evaluation scored what there was of an answer that was cut off.
+    as_published = evaluation.identity.get("protocol") == "paper"
+    parse = reader(card(evaluation.identity["model"]), task, json.loads(choices), unfinished=as_published)
     run.progress.start(f"reading {name}", total=len(samples))
     reads = [parse.read(sample) for sample in samples]
     parsed = [
@@ -74,7 +75,7 @@ def score(run: Run, evaluation_id: int, choice: MetricChoice = USUAL) -> list[di
         for sample, read in zip(samples, reads, strict=True)
     ]
     as_before = keep_parsed(run, evaluation_id, parsed)
-    readable = np.array([read.status in _READABLE for read in reads])
+    readable = np.array([read.status == "ok" for read in reads])
     scored = _Scored(samples, reads, references(task, samples), clusters([s.cluster for s in samples]), readable)
     counted = Counter(read.status for read in reads)
     run.tally(f"evaluation {evaluation_id}", {f"answers {status}": n for status, n in sorted(counted.items())})

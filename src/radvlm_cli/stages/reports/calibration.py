@@ -80,7 +80,7 @@ def _counts(store: Snapshot, one: Evaluated, samples: int) -> tuple[Counts, Coun
     answers = store.all("SELECT position, status, content, parser FROM parsed WHERE evaluation_id = ?", (one.id,))
     if not any(parser.startswith("labels/") for *_answer, parser in answers):
         return None
-    readable = {position: content for position, status, content, _p in answers if status in ("ok", "truncated")}
+    readable = {position: content for position, status, content, _p in answers if status == "ok"}
     labels = {position: json.loads(content)["labels"] for position, content in readable.items()}
     said, present = np.zeros((samples, len(_KINDS))), np.zeros((samples, len(_KINDS)))
     references = store.rows("SELECT position, reference FROM test_sample WHERE test_set_id = ?", (one.test_set.id,))

@@ -53,8 +53,7 @@ def main_values(store: Snapshot, one: Evaluated) -> MainValues | None:
         wrong = {
             position
             for (position,) in store.rows(
-                "SELECT position FROM sample_score WHERE evaluation_id = ? AND family = ? "
-                "AND status NOT IN ('ok','truncated')",
+                "SELECT position FROM sample_score WHERE evaluation_id = ? AND family = ? AND status <> 'ok'",
                 (one.id, family.name),
             )
         }

@@ -127,7 +127,7 @@ _OF_ANSWERS = (
     SavedQuery(
         "failures",
         "Answers by status",
-        "How the answers of each evaluation came out. All but ok and truncated count as wrong.",
+        "How the answers of each evaluation came out. All but ok count as wrong.",
         "SELECT evaluation.id AS evaluation_id, evaluation.model, test_set.name AS test_set, parsed.status, "
         "count(*) AS answers, round(100.0 * count(*) / test_set.samples, 1) AS percent FROM parsed "
         "JOIN evaluation ON evaluation.id = parsed.evaluation_id JOIN test_set ON test_set.id = evaluation.test_set_id "

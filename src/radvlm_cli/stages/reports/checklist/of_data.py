@@ -63,7 +63,7 @@ def _elements(known: Known) -> str:
 def _missing(known: Known) -> str:
     parts = []
     for row in known.scores:
-        wrong = {status: number for status, number in row.outcomes.items() if status not in ("ok", "truncated")}
+        wrong = {status: number for status, number in row.outcomes.items() if status != "ok"}
         if wrong:
             listed = joined(f"{number:,} {status}" for status, number in wrong.items())
             parts.append(f"{row.model} on {row.test_set.name}: {listed}")
