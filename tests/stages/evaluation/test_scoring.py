@@ -192,6 +192,16 @@ def test_an_answer_that_was_cut_off_is_wrong_unless_scored_as_published(task: An
     assert whole.status in ("ok", "unparsable")
 
 
+def test_the_published_protocol_scores_what_there_is_of_it(tmp_path: Path) -> None:
+    bench = make_bench(tmp_path)
+    for protocol in ("default", "paper"):
+        run_eval(bench, task=["report"], max_new_tokens=2, protocol=protocol)
+    read = rows(bench, "SELECT evaluation_id, parsed_status, count(*) FROM prediction_view GROUP BY 1, 2")
+    assert read == [(1, "truncated", 5), (2, "ok", 5)]
+    found = dict(rows(bench, "SELECT evaluation_id, value FROM score WHERE metric = 'rouge_1' AND part = ''"))
+    assert found[1] == 0 < found[2]
+
+
 def test_a_conversation_is_judged_as_far_as_it_goes() -> None:
     cut_off = Answered(0, "s", "patient 1", (10, 10), {}, "truncated", '["The heart is", "No."]', None)
     assert reader(card("scripted"), "conversation", ()).read(cut_off).prediction == ["The heart is", "No."]
