@@ -194,8 +194,9 @@ def test_an_answer_that_was_cut_off_is_wrong_unless_scored_as_published(task: An
 
 def test_the_published_protocol_scores_what_there_is_of_it(tmp_path: Path) -> None:
     bench = make_bench(tmp_path)
+    model = script(bench, answers={f"reports-i{number}": [f"Report number {number}."] for number in range(5)})
     for protocol in ("default", "paper"):
-        run_eval(bench, task=["report"], max_new_tokens=2, protocol=protocol)
+        run_eval(bench, model=model, task=["report"], max_new_tokens=2, protocol=protocol)
     read = rows(bench, "SELECT evaluation_id, parsed_status, count(*) FROM prediction_view GROUP BY 1, 2")
     assert read == [(1, "truncated", 5), (2, "ok", 5)]
     found = dict(rows(bench, "SELECT evaluation_id, value FROM score WHERE metric = 'rouge_1' AND part = ''"))
