@@ -183,7 +183,7 @@ def test_a_second_parent_is_refused_while_the_first_is_at_work(tmp_path: Path) -
     first = Command(bench, model, "--processes", "1", "--task", "report")
     while not first.workers() and first.process.poll() is None:
         time.sleep(0.02)
-    with pytest.raises(StoreError, match="evaluation-1"):
+    with pytest.raises(StoreError, match="Run 3 is at work on reports"):
         run_eval(bench, model=model, processes=1, batch="2", task=["report"])
     first.kill()
     _script(bench, 3, 0.0)
