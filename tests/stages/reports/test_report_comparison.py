@@ -121,7 +121,8 @@ def test_two_evaluations_of_one_model_are_compared_by_number_and_conditions_name
     ]
     view = _compare(store, str(ids[0]), str(ids[1]))
     assert "asked under other conditions: dtype" in view.tables[0].notes
-    assert _rows(view)["f1_50"].difference.value == 0.0
+    row = _rows(view)["f1_50"]
+    assert (row.difference.value, row.detectable) == (0.0, None)
 
 
 def test_numbers_of_another_version_are_not_compared(store: Store, run: Run) -> None:

@@ -150,7 +150,8 @@ def compared(joined: Joined, every_metric: bool) -> list[Compared]:
                 difference=_estimate(drawn[f"-{name}"], n, patients),
                 p=_known(tests[name].p),
                 p_adjusted=_known(adjusted.get(name, float("nan"))),
-                detectable=_known(minimum_detectable(drawn[f"-{name}"].se)),
+                # Where no draw differs from another, the data do not tell what would be found: not 0, but unknown.
+                detectable=_known(minimum_detectable(drawn[f"-{name}"].se)) or None,
                 wins=wins,
                 ties=ties,
                 losses=losses,
