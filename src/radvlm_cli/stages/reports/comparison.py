@@ -150,8 +150,7 @@ def compared(joined: Joined, every_metric: bool) -> list[Compared]:
                 difference=_estimate(drawn[f"-{name}"], n, patients),
                 p=_known(tests[name].p),
                 p_adjusted=_known(adjusted.get(name, float("nan"))),
-                # Where no draw differs from another, the data do not tell what would be found: not 0, but unknown.
-                detectable=_known(minimum_detectable(drawn[f"-{name}"].se)) or None,
+                detectable=_detectable(drawn[f"-{name}"].se),
                 wins=wins,
                 ties=ties,
                 losses=losses,
@@ -227,6 +226,11 @@ def why_no_mcnemar(rows: Sequence[Compared]) -> str | None:
     if patients < n:
         return f"McNemar's test is not valid here: {n:,} samples are of {patients:,} patients"
     return "McNemar's test is not valid here: no metric of the table is right or wrong of each sample"
+
+
+def _detectable(se: float) -> float | None:
+    """None where the difference is the same in every draw: that is no sign that the least one would be found."""
+    return minimum_detectable(se) if se > 1e-12 else None  # of NaN neither
 
 
 def _known(value: float) -> float | None:

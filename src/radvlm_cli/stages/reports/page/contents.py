@@ -146,8 +146,8 @@ def _to_know(shown: Shown) -> Iterator[Block]:
         return
     yield Words(
         "Intervals are 95 %, by 2,000 draws of patients (of studies or images, where a source names none). An answer "
-        "that failed or cannot be read counts as wrong; nothing is averaged over those that happened to succeed, unless it "
-        "says so. No winner is marked; whether a difference is real is told under Comparisons."
+        "that failed or cannot be read counts as wrong; nothing is averaged over those that happened to succeed, "
+        "unless it says so. No winner is marked; whether a difference is real is told under Comparisons."
     )
     if shown.left_out:
         yield Words(f"{shown.left_out:,} older evaluations are not shown: choose with --model, --task, --test-set.")
