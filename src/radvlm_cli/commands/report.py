@@ -36,7 +36,7 @@ def report(
     test_set: given_as.TestSets = None,
     task: given_as.Tasks = None,
 ) -> None:
-    """What is there, what is running, what failed and what mends it; and by view: data, llm, training, eval, compare.
+    """What is there, what is running, what failed and what mends it; by view: data, llm, training, eval, compare ...
 
     --html writes one page that needs nothing from anywhere; it holds images and texts, unless --public is said.
 

@@ -35,7 +35,7 @@ class Compared(NamedTuple):
     p_adjusted: float | None
     """After Holm, over the metrics of the table."""
     detectable: float | None
-    """The smallest true difference that would be found with 80 % power."""
+    """The smallest true difference that would be found with 80 % power. None where the difference never varies."""
     wins: int
     """Samples in which the first is better, by the metric of the sample alone."""
     ties: int

@@ -357,5 +357,6 @@ def test_replies_to_crimsons_prompt_come_from_a_file(bench: Bench, tmp_path: Pat
         with pytest.raises(DataError, match="none of the samples"):
             score(run, evaluation, MetricChoice(crimson_replies=file))
     found = {row["metric"]: row["value"] for row in rows_ if not row["part"]}
-    assert found["crimson"] == pytest.approx(1)
-    assert found["crimson_coverage"] == pytest.approx(1 / 5)
+    # Of five reports four count as wrong; the one of them that a judge was asked about was cut off.
+    assert found["crimson"] == pytest.approx(1 / 5)
+    assert found["crimson_coverage"] == pytest.approx(1)

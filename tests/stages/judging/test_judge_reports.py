@@ -86,6 +86,21 @@ def test_a_plan_counts_what_would_be_judged_and_writes_nothing(bench: Bench) -> 
     assert judgements(bench) == {}
 
 
+@pytest.mark.parametrize(("protocol", "judged"), [("default", 2), ("paper", 3)])
+def test_a_report_that_was_cut_off_is_worth_nothing_unless_scored_as_published(
+    bench: Bench, protocol: str, judged: int
+) -> None:
+    with open_store(bench.path) as store:
+        with store.write() as connection:
+            connection.exec_driver_sql("UPDATE prediction SET status = 'truncated' WHERE position = 2")
+            connection.exec_driver_sql(
+                "UPDATE evaluation SET identity = json_set(identity, '$.protocol', ?)", (protocol,)
+            )
+        run_id = store.value("SELECT min(run_id) FROM answering")
+        (planned,) = plan_reports(store, report_evaluations(store, run_id), request_of(bench))
+    assert planned["to judge"] == judged
+
+
 def test_a_second_time_only_what_failed_is_judged(bench: Bench) -> None:
     assert judged(bench, fail=["reports-i2"]) == {"ok": 2, "empty": 2, "error": 1}
     before = judgements(bench)

@@ -121,7 +121,8 @@ def test_two_evaluations_of_one_model_are_compared_by_number_and_conditions_name
     ]
     view = _compare(store, str(ids[0]), str(ids[1]))
     assert "asked under other conditions: dtype" in view.tables[0].notes
-    assert _rows(view)["f1_50"].difference.value == 0.0
+    row = _rows(view)["f1_50"]
+    assert (row.difference.value, row.detectable) == (0.0, None)
 
 
 def test_numbers_of_another_version_are_not_compared(store: Store, run: Run) -> None:
@@ -154,6 +155,17 @@ def test_mcnemar_is_the_binomial_test_where_a_patient_has_one_sample(store: Stor
     assert row.p == pytest.approx(row.mcnemar.p, abs=0.005)  # exchanging patients is the same test here, by chance
 
 
+def test_mcnemar_calls_right_what_is_good_of_a_metric_that_is_to_be_low(store: Store, run: Run) -> None:
+    test_set = add_test_set(store, run, "phrases", "phrase", phrases(12, per_patient=1))
+    add_evaluation(store, run, test_set, "maira2", [[BOX]] * 12)
+    add_evaluation(store, run, test_set, "chexagent", [[]] * 8 + [[BOX]] * 4)
+    with open_snapshot(store.path) as snapshot:
+        view = comparison_view(snapshot, "maira2", "chexagent", ALL, every_metric=True)
+    row = _rows(view)["no_box_rate"]
+    assert row.mcnemar is not None
+    assert (row.mcnemar.only_first, row.mcnemar.only_second) == (row.wins, row.losses) == (8, 0)
+
+
 def test_where_mcnemar_is_not_valid_it_is_not_given_and_why_is_said(store: Store, run: Run) -> None:
     test_set = add_test_set(store, run, "phrases", "phrase", phrases(60))
     for model, hits in (("maira2", 45), ("chexagent", 25)):
@@ -165,12 +177,14 @@ def test_where_mcnemar_is_not_valid_it_is_not_given_and_why_is_said(store: Store
 
 def test_mcnemar_is_not_given_of_what_is_no_mean_of_right_and_wrong() -> None:
     first, second, of = np.array([1.0, 0.0, 1.0]), np.array([0.0, 0.0, 1.0]), clusters(["a", "b", "c"])
-    assert right_or_wrong((first, second), (2 / 3, 1 / 3), of) == (1, 0, 1.0)
-    assert right_or_wrong((first, second), (0.8, 1 / 3), of) is None  # a ratio of sums
-    assert right_or_wrong((first / 2, second), (1 / 3, 1 / 3), of) is None
-    assert right_or_wrong((first, second), (2 / 3, 1 / 3), clusters(["a", "a", "c"])) is None
+    assert right_or_wrong((first, second), (2 / 3, 1 / 3), of, "higher") == (1, 0, 1.0)
+    assert right_or_wrong((first, second), (2 / 3, 1 / 3), of, "lower") == (0, 1, 1.0)
+    assert right_or_wrong((first, second), (2 / 3, 1 / 3), of, "") is None
+    assert right_or_wrong((first, second), (0.8, 1 / 3), of, "higher") is None  # a ratio of sums
+    assert right_or_wrong((first / 2, second), (1 / 3, 1 / 3), of, "higher") is None
+    assert right_or_wrong((first, second), (2 / 3, 1 / 3), clusters(["a", "a", "c"]), "higher") is None
     with_gap = np.array([1.0, np.nan, 1.0]), np.array([0.0, np.nan, 1.0])
-    assert right_or_wrong(with_gap, (1.0, 0.5), clusters(["a", "a", "c"])) == (1, 0, 1.0)
+    assert right_or_wrong(with_gap, (1.0, 0.5), clusters(["a", "a", "c"]), "higher") == (1, 0, 1.0)
 
 
 @pytest.mark.slow

@@ -191,7 +191,7 @@ def test_who_is_of_no_known_group_is_counted(store: Store, run: Run) -> None:
 def test_failures_are_counted_by_cause_and_the_worst_shown_with_their_raw_text(store: Store, run: Run) -> None:
     test_set = add_test_set(store, run, "phrases", "phrase", phrases(12))
     answers = [[FAR] if n in (4, 7) else [BOX] for n in range(12)]
-    statuses = {0: "unparsable", 1: "refused", 2: "error"}
+    statuses = {0: "unparsable", 1: "refused", 2: "error", 11: "truncated"}
     texts = {0: "[0.1.2, <b>", 4: "There: [0.7, 0.7, 0.9, 0.9]"}
     add_evaluation(store, run, test_set, "maira2", answers, statuses=statuses, texts=texts)
     with open_snapshot(store.path) as snapshot:
@@ -199,10 +199,13 @@ def test_failures_are_counted_by_cause_and_the_worst_shown_with_their_raw_text(s
         counted = {(cause.status, cause.reason, cause.answers) for cause in causes(snapshot, one)}
         worst, metric = worst_samples(snapshot, one, 3)
         view = failures_view(snapshot, Wanted(), worst=5)
-    assert counted == {("unparsable", None, 1), ("refused", None, 1), ("error", "out of memory", 1)}
+    assert counted == {
+        *((status, None, 1) for status in ("unparsable", "refused", "truncated")),
+        ("error", "out of memory", 1),
+    }
     assert metric == "mIoU"
     assert [(row.position, row.score) for row in worst] == [(4, 0.0), (7, 0.0), (3, 1.0)]
     assert worst[0].text == texts[4]
     unread = view.tables[1].rows
-    assert {(row.position, row.status) for row in unread} == {(0, "unparsable"), (1, "refused"), (2, "error")}
+    assert {row.position: row.status for row in unread} == statuses
     assert next(row.text for row in unread if row.position == 0) == "[0.1.2, <b>"

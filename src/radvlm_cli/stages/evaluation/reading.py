@@ -18,6 +18,7 @@ from radvlm_cli.language.refusals import refuses
 from radvlm_cli.metrics.boxes import Located, answer_status
 from radvlm_cli.metrics.family import Status
 from radvlm_cli.records import Box
+from radvlm_cli.store.evaluations import EvaluationRow
 from radvlm_cli.store.scores import Answered
 
 _OBJECT = re.compile(r"\{[^{}]*\}?")
@@ -70,6 +71,11 @@ def reader(card: Card, task: Task, options: Sequence[str], *, unfinished: bool =
         labelled = "labelled/2 " if task == "detection" else ""
         name, read = f"{labelled}boxes:{codec.name}/{codec.version}", found
     return Reader(f"{name} {card.extractor}/{answers.VERSION}{' unfinished' if unfinished else ''}", read)
+
+
+def takes_unfinished(evaluation: EvaluationRow) -> bool:
+    """Whether an answer that was cut off is scored for what there is of it, as the published evaluation did."""
+    return evaluation.identity.get("protocol") == "paper"
 
 
 def _text(rule: _Rule) -> Callable[[Answered], Read]:

@@ -10,6 +10,7 @@ from radvlm_cli.metrics import registry
 from radvlm_cli.metrics.family import Family, Need
 from radvlm_cli.metrics.judge import Judged
 from radvlm_cli.metrics.registry import MetricOptions, OfJudge, Reads
+from radvlm_cli.records import JudgeReply
 from radvlm_cli.stages.evaluation.reading import Read
 from radvlm_cli.store.engine import Store
 from radvlm_cli.store.evaluations import evaluation_row
@@ -53,7 +54,7 @@ def measures(
             yield Measured(listed.family, (need,), list)
         for name in own:
             family = listed.family if len(own) == 1 else OfJudge(listed.family, name)
-            yield Measured(family, (), _judged(store, evaluation_id, name, listed.reads, samples))
+            yield Measured(family, (), _judged(store, evaluation_id, name, listed.reads, samples, reads))
 
 
 class _Judge(NamedTuple):
@@ -72,6 +73,9 @@ _JUDGES: dict[Reads, _Judge] = {
 }
 
 
+_NOTHING_SAID = JudgeReply("empty", "")
+
+
 def _view(reads_as: Reads, samples: Sequence[Answered], reads: Sequence[Read]) -> Callable[[], list[Any]]:
     if reads_as == "substring labels":
         # As published: whatever the text, whole, with refusals and denials.
@@ -80,13 +84,14 @@ def _view(reads_as: Reads, samples: Sequence[Answered], reads: Sequence[Read]) -
 
 
 def _judged(
-    store: Store, evaluation_id: int, judge: str, reads_as: Reads, samples: Sequence[Answered]
+    store: Store, evaluation_id: int, judge: str, reads_as: Reads, samples: Sequence[Answered], reads: Sequence[Read]
 ) -> Callable[[], list[Any]]:
     def replies() -> list[Any]:
         known = judge_replies(store, evaluation_id, judge)
         found = [known.get(sample.position) for sample in samples]
         if reads_as != "judge":
-            return list(found)
+            # A report that counts as wrong is worth nothing, whatever a judge has said of its text.
+            return [reply if read.status == "ok" else _NOTHING_SAID for reply, read in zip(found, reads, strict=True)]
         rounds = [len(sample.reference["turns"]) // 2 for sample in samples]
         return [None if reply is None else Judged(reply, n) for reply, n in zip(found, rounds, strict=True)]
 

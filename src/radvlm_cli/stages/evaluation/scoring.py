@@ -22,7 +22,7 @@ from radvlm_cli.metrics.family import Family, Table
 from radvlm_cli.metrics.registry import describe
 from radvlm_cli.metrics.statistics import Clusters, Interval, bootstrap, clusters
 from radvlm_cli.stages.evaluation.metric_choice import USUAL, MetricChoice, chosen_anew, metric_options
-from radvlm_cli.stages.evaluation.reading import Read, reader, references
+from radvlm_cli.stages.evaluation.reading import Read, reader, references, takes_unfinished
 from radvlm_cli.stages.evaluation.score_families import Measured, measures
 from radvlm_cli.stages.judging.replies import take_replies
 from radvlm_cli.store.evaluations import evaluation_row
@@ -65,9 +65,8 @@ def score(run: Run, evaluation_id: int, choice: MetricChoice = USUAL) -> list[di
         raise ConfigError(f"The test set {name} has no samples.", "radvlm build --recipe evaluation")
     if not any(sample.cluster.startswith("patient ") for sample in samples):
         run.progress.note(f"{name}: the source names no patients; studies or images are drawn for the intervals.")
-    # The published evaluation scored what there was of an answer that was cut off.
-    as_published = evaluation.identity.get("protocol") == "paper"
-    parse = reader(card(evaluation.identity["model"]), task, json.loads(choices), unfinished=as_published)
+    unfinished = takes_unfinished(evaluation)
+    parse = reader(card(evaluation.identity["model"]), task, json.loads(choices), unfinished=unfinished)
     run.progress.start(f"reading {name}", total=len(samples))
     reads = [parse.read(sample) for sample in samples]
     parsed = [

@@ -96,7 +96,7 @@ def write_parquet(chosen: Selected, files: Files) -> Done:
 def write_rexrank(chosen: Selected, files: Files) -> Done:
     """One JSON object, study -> what ReXrank's scripts read of it; of a study's images one is answered for (PA first).
 
-    An answer that counts as wrong (failed, refused) is an empty text.
+    An answer that counts as wrong (failed, refused, cut off) is an empty text.
     """
     _require(chosen, ("report",), "rexrank")
     reports = sections(chosen.run.store, chosen.test_set.source)

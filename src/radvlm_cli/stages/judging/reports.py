@@ -17,6 +17,7 @@ from radvlm_cli.stages.answering.job import Ask, Job
 from radvlm_cli.stages.answering.passes import Answering
 from radvlm_cli.stages.answering.work import Judging
 from radvlm_cli.stages.evaluation.models import Model, answer_of, backend, require_packages, weights_identity
+from radvlm_cli.stages.evaluation.reading import takes_unfinished
 from radvlm_cli.stages.evaluation.request import Asked, settle_batch, settle_loading, settle_ranks
 from radvlm_cli.store.engine import Store
 from radvlm_cli.store.evaluations import (
@@ -103,8 +104,8 @@ def judge_reports(
 ) -> dict[str, int]:
     """Judge what has not been judged; returns judgements by status. `resume` is the command that goes on.
 
-    Reports that are empty or have an error are worth nothing and are not asked about. Judgements that failed are asked
-    again. Interrupted where it was stopped; all judgements so far are kept then.
+    Reports that are empty, refused, cut off or have an error are worth nothing and are not asked about. Judgements that
+    failed are asked again. Interrupted where it was stopped; all judgements so far are kept then.
     """
     judge, numbers = request.name, [each.id for each in evaluations]
     with ExitStack() as locks:
@@ -207,13 +208,14 @@ def plan_reports(store: Store, evaluations: Sequence[EvaluationRow], request: Ju
 def _pairs(store: Store, evaluation: EvaluationRow) -> Iterator[_Pair]:
     """Reference and answer of each sample that has an answer, or failed to get one."""
     answer = answer_of(store, evaluation.id)
+    wrong = {"error", "refused"} if takes_unfinished(evaluation) else {"error", "refused", "truncated"}
     rows = store.rows(
         "SELECT s.position, s.sample_id, s.reference, p.status, p.text FROM prediction p JOIN test_sample s "
         "ON s.test_set_id = ? AND s.position = p.position WHERE p.evaluation_id = ? ORDER BY s.position",
         (evaluation.test_set_id, evaluation.id),
     )
     for position, sample_id, reference, status, text in rows:
-        candidate = "" if status == "error" else answer(text).strip()
+        candidate = "" if status in wrong else answer(text).strip()
         yield _Pair(position, sample_id, str(json.loads(reference)["text"]), candidate)
 
 

@@ -150,12 +150,15 @@ def compared(joined: Joined, every_metric: bool) -> list[Compared]:
                 difference=_estimate(drawn[f"-{name}"], n, patients),
                 p=_known(tests[name].p),
                 p_adjusted=_known(adjusted.get(name, float("nan"))),
-                detectable=_known(minimum_detectable(drawn[f"-{name}"].se)),
+                detectable=_detectable(drawn[f"-{name}"].se),
                 wins=wins,
                 ties=ties,
                 losses=losses,
                 mcnemar=right_or_wrong(
-                    (alone[0][name], alone[1][name]), (drawn[f"1{name}"].value, drawn[f"2{name}"].value), joined.of
+                    (alone[0][name], alone[1][name]),
+                    (drawn[f"1{name}"].value, drawn[f"2{name}"].value),
+                    joined.of,
+                    metric.better,
                 ),
             )
         )
@@ -190,14 +193,17 @@ def won(first: Table, second: Table, better: str) -> tuple[int, int, int]:
     return wins, len(apart) - wins - losses, losses
 
 
-def right_or_wrong(alone: tuple[Table, Table], whole: tuple[float, float], of: Clusters) -> RightOrWrong | None:
+def right_or_wrong(
+    alone: tuple[Table, Table], whole: tuple[float, float], of: Clusters, better: str
+) -> RightOrWrong | None:
     """McNemar's test of a metric: `alone` of single samples, `whole` of all of them together, by model.
 
-    None where the test says nothing of the metric: a value of a sample is neither 0 nor 1, the metric is no mean of
-    them (F1 of boxes is not, even where each sample's happens to be 0 or 1), or a patient has more than one sample.
+    Of a metric of which low is good, a sample is right whose value is 0. None where the test says nothing of the
+    metric: it only describes, a value of a sample is neither 0 nor 1, the metric is no mean of them (F1 of boxes is
+    not, even where each sample's happens to be 0 or 1), or a patient has more than one sample.
     """
     defined = ~(np.isnan(alone[0]) | np.isnan(alone[1]))
-    if not defined.any():
+    if not better or not defined.any():
         return None
     first, second = alone[0][defined], alone[1][defined]
     if not np.allclose((first.mean(), second.mean()), whole, rtol=0, atol=1e-9):
@@ -207,6 +213,8 @@ def right_or_wrong(alone: tuple[Table, Table], whole: tuple[float, float], of: C
         test = mcnemar(first, second, patients)
     except ValueError:  # it says itself where it is not valid
         return None
+    if better == "lower":
+        return RightOrWrong(test.only_right, test.only_left, test.p)
     return RightOrWrong(test.only_left, test.only_right, test.p)
 
 
@@ -218,6 +226,11 @@ def why_no_mcnemar(rows: Sequence[Compared]) -> str | None:
     if patients < n:
         return f"McNemar's test is not valid here: {n:,} samples are of {patients:,} patients"
     return "McNemar's test is not valid here: no metric of the table is right or wrong of each sample"
+
+
+def _detectable(se: float) -> float | None:
+    """None where the difference is the same in every draw: that is no sign that the least one would be found."""
+    return minimum_detectable(se) if se > 1e-12 else None  # of NaN neither
 
 
 def _known(value: float) -> float | None:

@@ -14,13 +14,13 @@ from radvlm_cli.reporting.comparison import (
     failures_table,
     problems_table,
 )
+from radvlm_cli.reporting.flow import OUTCOMES
 from radvlm_cli.reporting.tables import Table, View
 from radvlm_cli.stages.reports.evaluations import model_scores
 from radvlm_cli.stages.reports.main_values import main_values
 from radvlm_cli.stages.reports.selection import Evaluated, Wanted, select
 from radvlm_cli.store.snapshot import Snapshot
 
-_WRONG = ("empty", "unparsable", "error", "refused", "unasked")
 _SHOWN = 240
 """Characters of a text that a table shows."""
 _EVALUATIONS = 3
@@ -60,7 +60,7 @@ def causes(store: Snapshot, one: Evaluated) -> list[Cause]:
     """How often answers came out in each way that counts as wrong; errors by their reason."""
     outcomes = model_scores(store, one).outcomes
     found = []
-    for status in _WRONG:
+    for status in OUTCOMES[1:]:
         reasons: list[tuple[str | None, int]] = [(None, outcomes.get(status, 0))]
         if status == "error" and outcomes.get(status):
             reasons = list(
@@ -82,7 +82,7 @@ def unreadable(store: Snapshot, one: Evaluated, most: int) -> list[Failure]:
     ranked = list(
         store.rows(
             "SELECT position FROM (SELECT position, status, row_number() OVER (PARTITION BY status ORDER BY position) "
-            "AS place FROM parsed WHERE evaluation_id = ? AND status IN ('empty','unparsable','refused')) "
+            "AS place FROM parsed WHERE evaluation_id = ? AND status IN ('truncated','empty','unparsable','refused')) "
             "ORDER BY place, status LIMIT ?",
             (one.id, most),
         )

@@ -135,7 +135,10 @@ class Parsed(SQLModel, table=True):
     evaluation_id: int = Field(primary_key=True, description="The evaluation.")
     position: int = Field(primary_key=True, description="The sample's place in the test set.")
     parser: str = Field(primary_key=True, description="Name and version, e.g. `boxes:radvlm/1`.")
-    status: str = column("The prediction's status, or unparsable or refused.")
+    status: str = column(
+        "How it was read: ok, unparsable, refused, or as the prediction failed. What was cut off is ok where it is "
+        "scored for what there is of it."
+    )
     content: str = column("JSON: boxes, findings with their evidence, or text, as the task has it.")
     __table_args__ = (
         ForeignKeyConstraint(["evaluation_id"], ["evaluation.id"], ondelete="CASCADE"),

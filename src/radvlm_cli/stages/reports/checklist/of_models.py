@@ -12,9 +12,9 @@ from radvlm_cli.stages.reports.checklist.known import Known, joined
 from radvlm_cli.stages.reports.numbers import metrics_shown
 
 _BOOTSTRAP = (
-    "95 % intervals by percentile bootstrap of patients (2,000 draws, seed 0; of samples, where a source names no "
-    "patients). Differences of models: paired bootstrap, and exchange of models patient by patient, Holm over metrics "
-    "(radvlm report compare A B)."
+    "95 % intervals by percentile bootstrap of patients (2,000 draws, seed 0; of studies or images, where a "
+    "source names no patients). Differences of models: paired bootstrap, and exchange of models patient by patient, "
+    "Holm over metrics (radvlm report compare A B)."
 )
 
 

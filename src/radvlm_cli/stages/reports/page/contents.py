@@ -145,9 +145,9 @@ def _to_know(shown: Shown) -> Iterator[Block]:
         yield Words("Nothing has been evaluated yet: radvlm eval --model MODEL --task TASK")
         return
     yield Words(
-        "Intervals are 95 %, by 2,000 draws of patients (of samples, where a source names no patients). An answer that "
-        "failed or cannot be read counts as wrong; nothing is averaged over those that happened to succeed, unless it "
-        "says so. No winner is marked; whether a difference is real is told under Comparisons."
+        "Intervals are 95 %, by 2,000 draws of patients (of studies or images, where a source names none). An answer "
+        "that failed or cannot be read counts as wrong; nothing is averaged over those that happened to succeed, "
+        "unless it says so. No winner is marked; whether a difference is real is told under Comparisons."
     )
     if shown.left_out:
         yield Words(f"{shown.left_out:,} older evaluations are not shown: choose with --model, --task, --test-set.")
