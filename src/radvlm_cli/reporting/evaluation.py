@@ -16,6 +16,11 @@ class Metric(NamedTuple):
     better: str
     """higher, lower, or nothing: it describes."""
 
+    @property
+    def heading(self) -> str:
+        """Its title, and where low is good."""
+        return f"{self.title} (low is good)" if self.better == "lower" else self.title
+
 
 class SampleSet(NamedTuple):
     """What models were asked."""

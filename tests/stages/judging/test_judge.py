@@ -16,6 +16,7 @@ from radvlm_cli.errors import ConfigError, Interrupted
 from radvlm_cli.llm.meter import BudgetError
 from radvlm_cli.llm.pricing import Price
 from radvlm_cli.metrics.judge import ConversationJudge
+from radvlm_cli.stages.evaluation.models import answer_of
 from radvlm_cli.stages.judging.judge import choose_judge, judge_name, judged_conversations
 from radvlm_cli.store.engine import Store
 from radvlm_cli.store.judgements import judge_replies, judges
@@ -54,6 +55,17 @@ def test_every_conversation_is_graded_once_and_empty_ones_without_a_call(run: Ru
     assert values["judge_overall"] == pytest.approx(10 / 6)
     assert values["judge_coverage"] == pytest.approx(5 / 6)
     assert run.store.value("SELECT value FROM tally WHERE name = 'graded'") == 3
+
+
+def test_a_round_that_was_cut_off_while_the_model_thought_has_no_answer(run: Run) -> None:
+    make_evaluation(run.store, [None])
+    with run.store.write() as connection:
+        connection.exec_driver_sql("""UPDATE evaluation SET identity = '{"model": "chat:any@nv_reason"}'""")
+    predict(run.store, 0, ["<think>Hm.</think><answer>Clear.</answer>", "<think>Is there a tube?"], "truncated")
+    with FakeOpenAI(answer=fakes.sound) as server:
+        judged_by(run, server.url, extract=answer_of(run.store, 1))
+        (body,) = server.bodies
+    assert [each["answer"] for each in fakes.told(body)["rounds"]] == ["Clear.", ""]
 
 
 def test_the_call_of_a_judgement_and_its_judge_are_kept(run: Run) -> None:

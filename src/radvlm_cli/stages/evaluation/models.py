@@ -173,10 +173,18 @@ def weights_words(model: Model, base_url: str | None) -> str | None:
     return base_url
 
 
-def answer_of(store: Store, evaluation_id: int) -> Callable[[str], str]:
-    """What takes the answer out of a raw text of an evaluation; the whole, for a model that is not known any more."""
+def answer_of(store: Store, evaluation_id: int) -> Callable[[str, bool], str]:
+    """What takes the answer out of a raw text of an evaluation; the whole, for a model that is not known any more.
+
+    It is told whether the text was cut off: where that was while the model thought, there is no answer.
+    """
     try:
         name = card(str(evaluation_row(store, evaluation_id).identity["model"])).extractor
     except ConfigError:
         name = "whole"
-    return lambda text: extract(name, text).text
+
+    def answer(text: str, cut_off: bool) -> str:
+        found = extract(name, text)
+        return "" if found.missing and cut_off else found.text
+
+    return answer

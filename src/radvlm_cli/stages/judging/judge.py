@@ -54,8 +54,8 @@ class JudgeOptions(NamedTuple):
     """Ask anew, with another seed, about conversations that the judge failed at; else they stay failed."""
     limit: int | None = None
     """Take up at most so many."""
-    extract: Callable[[str], str] = str
-    """What takes the answer out of a model's raw text, e.g. what follows its thoughts."""
+    extract: Callable[[str, bool], str] = lambda text, _cut_off: text
+    """What takes the answer out of a model's raw text, e.g. what follows its thoughts (see models.answer_of)."""
 
 
 def choose_judge(store: Store, evaluation_id: int, choice: Choice) -> Writer:
@@ -260,13 +260,14 @@ def _conversations(store: Store, evaluation_id: int) -> Evaluated:
     return about
 
 
-def _rounds(talk: Talk, extract: Callable[[str], str]) -> list[Round]:
+def _rounds(talk: Talk, extract: Callable[[str, bool], str]) -> list[Round]:
     """The rounds of a sample; one that was not answered has the answer ''."""
     questions: list[str] = json.loads(talk.turns)
     right = [text for role, text in json.loads(talk.reference)["turns"] if role == "gpt"]
     if len(right) != len(questions):
         raise DataError(f"Sample {talk.position} has {len(questions)} questions and {len(right)} answers to them.")
-    answers = [extract(readable(text)) for text in json.loads(talk.text or "[]")][: len(questions)]
+    cut_off = talk.status == "truncated"
+    answers = [extract(readable(text), cut_off) for text in json.loads(talk.text or "[]")][: len(questions)]
     answers += [""] * (len(questions) - len(answers))
     return [Round(*texts) for texts in zip(questions, right, answers, strict=True)]
 

@@ -215,7 +215,7 @@ def _pairs(store: Store, evaluation: EvaluationRow) -> Iterator[_Pair]:
         (evaluation.test_set_id, evaluation.id),
     )
     for position, sample_id, reference, status, text in rows:
-        candidate = "" if status in wrong else answer(text).strip()
+        candidate = "" if status in wrong else answer(text, status == "truncated").strip()
         yield _Pair(position, sample_id, str(json.loads(reference)["text"]), candidate)
 
 

@@ -82,16 +82,12 @@ def _forests(test_set: SampleSet, rows: Sequence[Held]) -> Iterator[Chart]:
     within = [name for name in metrics if all(_fits(row.compared) for row in rows if row.compared.metric.name == name)]
     for group in (within, *([name] for name in metrics if name not in within)):
         chosen = [row for row in rows if row.compared.metric.name in group]
-        measured = [Measured(_title(row.compared), row.second, row.compared.difference) for row in chosen]
+        measured = [Measured(row.compared.metric.heading, row.second, row.compared.difference) for row in chosen]
         others = list(dict.fromkeys(row.second for row in chosen))
         if any(each.estimate.value is not None for each in measured):
             title = f"{test_set.name}: {chosen[0].first} minus {others[0] if len(others) == 1 else 'others'}"
             title = title if group is within else f"{title}, {chosen[0].compared.metric.title}"
             yield forest(title, measured, "difference with 95 % interval", None, zero=True)
-
-
-def _title(row: Compared) -> str:
-    return f"{row.metric.title} (low is good)" if row.metric.better == "lower" else row.metric.title
 
 
 def _fits(row: Compared) -> bool:

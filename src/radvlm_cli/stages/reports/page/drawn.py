@@ -44,7 +44,7 @@ def forests(rows: Sequence[ModelScores], metrics: Sequence[Metric], names: Mappi
         if not group:
             continue
         measured = [
-            Measured(_title(metric), names[row.evaluation], row.scores[metric.name])
+            Measured(metric.heading, names[row.evaluation], row.scores[metric.name])
             for metric in group
             for row in rows
             if metric.name in row.scores
@@ -53,10 +53,6 @@ def forests(rows: Sequence[ModelScores], metrics: Sequence[Metric], names: Mappi
         title = name if group is within else f"{name}: {group[0].title}"
         charts.append(forest(title, measured, what, _UNIT if group is within else None))
     return charts
-
-
-def _title(metric: Metric) -> str:
-    return f"{metric.title} (low is good)" if metric.better == "lower" else metric.title
 
 
 def _of(row: ModelScores, metric: str) -> float | None:
