@@ -40,9 +40,9 @@ class Held(NamedTuple):
             return Banner(f"Phantoms: images and reports are made by a program, of nobody. {_RESEARCH}", False)
         if not self.restricted:
             return Banner(_RESEARCH, False)
-        who = (
-            "people who have signed their use agreements" if self.credentialed else "people who may see those patients"
-        )
+        may = ["have signed their use agreements"] if self.credentialed else []
+        may += ["may see those patients"] if self.own else []
+        who = f"people who {' and '.join(may)}"
         return Banner(f"Not for everybody: this store holds {self.what}. Only for {who}. {_RESEARCH}", True)
 
 
