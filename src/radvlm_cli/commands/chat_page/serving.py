@@ -173,7 +173,7 @@ def _line(body: Body) -> str:
     try:
         said = json.loads(body.stream.read(body.length))
         line = said["line"]
-    except (ValueError, TypeError, KeyError) as error:
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise Refused(HTTPStatus.BAD_REQUEST, 'A question is {"line": TEXT}.') from error
     if not isinstance(line, str):
         raise Refused(HTTPStatus.BAD_REQUEST, 'A question is {"line": TEXT}.')
