@@ -286,7 +286,11 @@ def test_only_images_of_the_demos_world_are_phantoms(path: Path, store: Store) -
             (data / MARK).write_text("{}")
         with open_snapshot(path) as snapshot:
             assert held(snapshot, data).phantoms is phantoms
-    with store.write() as connection:
-        connection.exec_driver_sql("UPDATE test_sample SET path = '/data/real.png' WHERE position = 3")
+    (path.parent / "link").symlink_to(data)
     with open_snapshot(path) as snapshot:
-        assert held(snapshot, data).restricted
+        assert held(snapshot, path.parent / "link").phantoms
+    for real in ("/data/real.png", f"{data}/../real.png"):
+        with store.write() as connection:
+            connection.exec_driver_sql("UPDATE test_sample SET path = ? WHERE position = 3", (real,))
+        with open_snapshot(path) as snapshot:
+            assert held(snapshot, data).restricted
