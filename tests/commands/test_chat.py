@@ -243,6 +243,23 @@ def test_in_a_terminal_a_dialogue_goes_on_to_its_end(tmp_path: Path, chest: str)
     ]
 
 
+@pytest.mark.parametrize(
+    ("words", "until", "end"), [((), "\n> ", "interrupted"), (("--web",), "http://127.0.0.1", "done")]
+)
+def test_a_window_that_is_closed_is_an_end_like_any_other(
+    words: tuple[str, ...], until: str, end: str, tmp_path: Path, chest: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "temporary").mkdir()
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "temporary"))
+    with open_store(tmp_path / "radvlm.db") as store:
+        with Terminal("chat", *words, chest, "-m", "scripted", "--store", "radvlm.db", folder=tmp_path) as terminal:
+            terminal.until(until)
+            terminal.close_window()
+            terminal.ended()
+        assert list(store.rows("SELECT status FROM run")) == [(end,)]
+    assert list((tmp_path / "temporary").iterdir()) == []
+
+
 class Listener:
     """Keeps what it is asked, and gives the replies that it was made with."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http import HTTPStatus
 from importlib.resources import files
 from pathlib import Path
@@ -211,4 +211,5 @@ def serve(session: Session, say: Callable[[str], None]) -> None:
         try:
             page.desk.work()
         except KeyboardInterrupt:
-            say("\nEnded; nothing is kept of the question in hand." if page.desk.busy else "\nEnded.")
+            with suppress(OSError):  # a terminal that was closed takes no words
+                say("\nEnded; nothing is kept of the question in hand." if page.desk.busy else "\nEnded.")
