@@ -125,12 +125,14 @@ def test_a_png_of_16_bits_goes_through_the_same_door(tmp_path: Path) -> None:
         (["chest.png", "-m", "radvlm:4"], "knows no training run 4", None),
         (["chest.png", "-m", "scripted", "--save-boxes", "b.gif"], "no name of a picture", None),
         (["chest.png", "-m", "scripted", "--save-boxes", "./chest.png"], "over the image itself", None),
+        (["chest.png", "-m", "scripted", "--save-boxes", "folder/../chest.png"], "over the image itself", None),
         (["chest.png", "-m", "scripted", "-p", "/locat"], "There is no /locat", "/locate"),
     ],
 )
 def test_what_cannot_be_done_is_said_with_a_way_out(
     chat: Chat, chest: str, tmp_path: Path, arguments: list[str], message: str, hint: str | None
 ) -> None:
+    (tmp_path / "folder").mkdir()
     (tmp_path / "words.png").write_text("no picture")
     (tmp_path / "words.dcm").write_text("no picture")
     (tmp_path / "half.png").write_bytes(Path(chest).read_bytes()[:60])
@@ -190,6 +192,16 @@ def test_boxes_are_drawn_where_they_are_with_a_caption(chat: Chat, chest: str, t
     assert not orange[64 + 30 : 180, 90:300].any()  # inside nothing is covered
     assert (pixels[325:] > 200).any()
     assert (pixels[200, 400] == 90).all()
+
+
+def test_boxes_are_not_drawn_over_an_image_that_is_opened_later(chat: Chat, chest: str, tmp_path: Path) -> None:
+    later = tmp_path / "later.png"
+    words = (chest, "-m", "scripted", "--save-boxes", "later.png")
+    Image.new("L", (60, 40), 9).save(later)
+    before = later.read_bytes()
+    _out, err = chat(*words, "-p", "/image later.png", "-p", "/locate heart", code=3)
+    assert "over the image itself" in err
+    assert later.read_bytes() == before
 
 
 def test_boxes_are_drawn_in_the_resolution_of_the_original(chat: Chat, tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ import typer
 
 from radvlm_cli.commands import eval_options as given_as
 from radvlm_cli.commands import options
-from radvlm_cli.commands.chat_talk import Ended, Talk
+from radvlm_cli.commands.chat_talk import Ended, Talk, check_target
 from radvlm_cli.commands.output import print_json, say
 from radvlm_cli.config import configured_settings, zero_retention_confirmed
 from radvlm_cli.errors import ConfigError, Interrupted
@@ -128,15 +128,7 @@ def _check(given: Mapping[str, Any]) -> None:
     if given["as_json"] and not given["prompt"]:
         raise ConfigError("--json goes with a question.", 'radvlm chat IMAGE -p "What is seen?" --json')
     if given["save_boxes"] is not None:
-        _check_target(given["save_boxes"], given["image"])
-
-
-def _check_target(target: Path, image: Path) -> None:
-    from radvlm_cli.pictures import check_format
-
-    check_format(target)
-    if target.absolute() == image.absolute():
-        raise ConfigError("The boxes would be drawn over the image itself.", "--save-boxes another file")
+        check_target(given["save_boxes"], given["image"])
 
 
 @contextmanager
