@@ -176,6 +176,18 @@ def test_a_model_that_fails_ends_with_the_code_of_failed_items(chat: Chat, chest
 def test_a_terminal_obeys_nothing_that_a_model_says(chat: Chat, chest: str, tmp_path: Path) -> None:
     out, _err = chat(chest, "-m", scripted(tmp_path, chest_png=["a\x1b]0;owned\x07b\u202ec\tü\n"]), "-p", "Hello?")
     assert out == "a\ufffd]0;owned\ufffdb\ufffdc\tü\n"
+    chat(chest, "-m", f"scripted:{tmp_path / 'script.json'}", "-p", "Hello?", "-p", "/save said.txt")
+    assert "\na\ufffd]0;owned\ufffdb\ufffdc" in (tmp_path / "said.txt").read_text()
+
+
+def test_halves_of_characters_are_no_end(chat: Chat, chest: str, tmp_path: Path) -> None:
+    with open_store(tmp_path / "radvlm.db"):
+        pass
+    words = (chest, "-m", scripted(tmp_path, chest_png=["half \ud800."]), "--store", str(tmp_path / "radvlm.db"))
+    typed = "/locate caf\udce9"  # as Python takes a byte that is not UTF-8 from the command line
+    assert chat(*words, "-p", "Hello\udce9?", "-p", typed, "-p", "/save said.txt")[0] == "half ?.\n" * 2
+    assert json.loads(chat(*words, "-p", "Hello?", "--json")[0])["exchanges"][0]["answer"] == "half ?."
+    assert [row[0] for row in turns(tmp_path / "radvlm.db", "text")] == ["half ?."] * 3
 
 
 def test_boxes_are_drawn_where_they_are_with_a_caption(chat: Chat, chest: str, tmp_path: Path) -> None:
