@@ -81,6 +81,8 @@ def run(arguments: list[str]) -> int:
         _command(_needed(arguments))(arguments)
     except SystemExit as ended:  # Typer has said what is wrong with the options, or a command chose its code
         return ended.code if isinstance(ended.code, int) else int(ended.code is not None)
+    except KeyboardInterrupt:  # while the command was loading; of a command that runs Typer says the same
+        return Interrupted.exit_code
     except RadvlmError as error:
         print(f"{'' if isinstance(error, Interrupted) else 'Error: '}{error.message}", file=sys.stderr)
         if error.hint:

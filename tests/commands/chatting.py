@@ -13,6 +13,8 @@ from pathlib import Path
 from types import TracebackType
 
 _PATIENCE_S = 120.0
+_START = "import fcntl, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); from radvlm_cli.main import main; main()"
+"""The program, with the terminal as its own: it is told when that is closed."""
 
 
 class Terminal:
@@ -22,7 +24,7 @@ class Terminal:
         ours, theirs = pty.openpty()
         environment = {**os.environ, "TERM": "dumb", "OMP_NUM_THREADS": "1"}
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "radvlm_cli", *arguments],
+            [sys.executable, "-c", _START, *arguments],
             stdin=theirs,
             stdout=theirs,
             stderr=theirs,
@@ -32,6 +34,7 @@ class Terminal:
         )
         os.close(theirs)
         self._terminal = ours
+        self._closed = False
 
     def __enter__(self) -> Terminal:
         return self
@@ -39,7 +42,7 @@ class Terminal:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self._process.kill()
         self._process.wait()
-        os.close(self._terminal)
+        self._close()
 
     def until(self, words: str = "\n> ") -> str:
         """What is said up to these words."""
@@ -85,9 +88,19 @@ class Terminal:
         return state == "S"
 
     def hang_up(self) -> None:
-        """As when the window is closed."""
+        """As when somebody tells it that the window is closed."""
         self._wait_for_a_key()
         self._process.send_signal(signal.SIGHUP)
+
+    def close_window(self) -> None:
+        """Close it: nothing can be read or said any more, and the system sends the signal."""
+        self._wait_for_a_key()
+        self._close()
+
+    def _close(self) -> None:
+        if not self._closed:
+            os.close(self._terminal)
+        self._closed = True
 
     def ended(self) -> int:
         """The exit code."""

@@ -125,12 +125,14 @@ def test_a_png_of_16_bits_goes_through_the_same_door(tmp_path: Path) -> None:
         (["chest.png", "-m", "radvlm:4"], "knows no training run 4", None),
         (["chest.png", "-m", "scripted", "--save-boxes", "b.gif"], "no name of a picture", None),
         (["chest.png", "-m", "scripted", "--save-boxes", "./chest.png"], "over the image itself", None),
+        (["chest.png", "-m", "scripted", "--save-boxes", "folder/../chest.png"], "over the image itself", None),
         (["chest.png", "-m", "scripted", "-p", "/locat"], "There is no /locat", "/locate"),
     ],
 )
 def test_what_cannot_be_done_is_said_with_a_way_out(
     chat: Chat, chest: str, tmp_path: Path, arguments: list[str], message: str, hint: str | None
 ) -> None:
+    (tmp_path / "folder").mkdir()
     (tmp_path / "words.png").write_text("no picture")
     (tmp_path / "words.dcm").write_text("no picture")
     (tmp_path / "half.png").write_bytes(Path(chest).read_bytes()[:60])
@@ -174,6 +176,18 @@ def test_a_model_that_fails_ends_with_the_code_of_failed_items(chat: Chat, chest
 def test_a_terminal_obeys_nothing_that_a_model_says(chat: Chat, chest: str, tmp_path: Path) -> None:
     out, _err = chat(chest, "-m", scripted(tmp_path, chest_png=["a\x1b]0;owned\x07b\u202ec\tü\n"]), "-p", "Hello?")
     assert out == "a\ufffd]0;owned\ufffdb\ufffdc\tü\n"
+    chat(chest, "-m", f"scripted:{tmp_path / 'script.json'}", "-p", "Hello?", "-p", "/save said.txt")
+    assert "\na\ufffd]0;owned\ufffdb\ufffdc" in (tmp_path / "said.txt").read_text()
+
+
+def test_halves_of_characters_are_no_end(chat: Chat, chest: str, tmp_path: Path) -> None:
+    with open_store(tmp_path / "radvlm.db"):
+        pass
+    words = (chest, "-m", scripted(tmp_path, chest_png=["half \ud800."]), "--store", str(tmp_path / "radvlm.db"))
+    typed = "/locate caf\udce9"  # as Python takes a byte that is not UTF-8 from the command line
+    assert chat(*words, "-p", "Hello\udce9?", "-p", typed, "-p", "/save said.txt")[0] == "half ?.\n" * 2
+    assert json.loads(chat(*words, "-p", "Hello?", "--json")[0])["exchanges"][0]["answer"] == "half ?."
+    assert [row[0] for row in turns(tmp_path / "radvlm.db", "text")] == ["half ?."] * 3
 
 
 def test_boxes_are_drawn_where_they_are_with_a_caption(chat: Chat, chest: str, tmp_path: Path) -> None:
@@ -190,6 +204,16 @@ def test_boxes_are_drawn_where_they_are_with_a_caption(chat: Chat, chest: str, t
     assert not orange[64 + 30 : 180, 90:300].any()  # inside nothing is covered
     assert (pixels[325:] > 200).any()
     assert (pixels[200, 400] == 90).all()
+
+
+def test_boxes_are_not_drawn_over_an_image_that_is_opened_later(chat: Chat, chest: str, tmp_path: Path) -> None:
+    later = tmp_path / "later.png"
+    words = (chest, "-m", "scripted", "--save-boxes", "later.png")
+    Image.new("L", (60, 40), 9).save(later)
+    before = later.read_bytes()
+    _out, err = chat(*words, "-p", "/image later.png", "-p", "/locate heart", code=3)
+    assert "over the image itself" in err
+    assert later.read_bytes() == before
 
 
 def test_boxes_are_drawn_in_the_resolution_of_the_original(chat: Chat, tmp_path: Path) -> None:
@@ -241,6 +265,23 @@ def test_in_a_terminal_a_dialogue_goes_on_to_its_end(tmp_path: Path, chest: str)
         (2, 0, "Where?"),
         (3, 1, "What is seen?"),
     ]
+
+
+@pytest.mark.parametrize(
+    ("words", "until", "end"), [((), "\n> ", "interrupted"), (("--web",), "http://127.0.0.1", "done")]
+)
+def test_a_window_that_is_closed_is_an_end_like_any_other(
+    words: tuple[str, ...], until: str, end: str, tmp_path: Path, chest: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "temporary").mkdir()
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "temporary"))
+    with open_store(tmp_path / "radvlm.db") as store:
+        with Terminal("chat", *words, chest, "-m", "scripted", "--store", "radvlm.db", folder=tmp_path) as terminal:
+            terminal.until(until)
+            terminal.close_window()
+            terminal.ended()
+        assert list(store.rows("SELECT status FROM run")) == [(end,)]
+    assert list((tmp_path / "temporary").iterdir()) == []
 
 
 class Listener:

@@ -194,9 +194,10 @@ def test_every_answer_is_fenced_in(browser: Browser) -> None:
 
 
 def test_what_is_too_long_or_no_question_is_refused(browser: Browser, monkeypatch: pytest.MonkeyPatch) -> None:
+    json_type = "application/json"
+    assert browser.ask("POST", "say", b"[" * 60_000, json_type).status == 400
     monkeypatch.setattr(server, "MOST_JSON", 100)
     monkeypatch.setattr(server, "MOST_UPLOAD", 200)
-    json_type = "application/json"
     assert browser.ask("POST", "say", json.dumps({"line": "x" * 100}).encode(), json_type).status == 413
     assert browser.ask("POST", "image", b"x" * 201, "application/octet-stream").status == 413
     assert browser.ask("POST", "say", None, json_type, Content_Length="-1").status == 411

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from typer.main import get_command
 
+from radvlm_cli import main
 from radvlm_cli.commands.plain_values import NotPlain, plain_value, without_validators
 from radvlm_cli.main import STAGES, application, run
 
@@ -78,6 +79,14 @@ def test_no_validator_is_made_of_what_needs_none(words: list[str], tmp_path: Pat
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_ctrl_c_while_a_command_loads_prints_no_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(_stages: tuple[str, ...]) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(main, "_command", interrupted)
+    assert run(["doctor"]) == 130
 
 
 def test_a_stage_is_the_same_command_whether_the_others_are_loaded_or_not() -> None:

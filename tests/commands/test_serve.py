@@ -11,10 +11,12 @@ import sys
 import threading
 import urllib.error
 import urllib.request
+import webbrowser
 from pathlib import Path
 from typing import Any
 
 import pytest
+import uvicorn
 
 from radvlm_cli.main import run
 from radvlm_cli.store.engine import open_store
@@ -90,8 +92,9 @@ def test_credentialed_data_ask_for_more(refused: Any, stores: dict[str, Path]) -
     assert "--confirm-agreements" in said
 
 
-def test_a_host_that_is_no_address_is_said(refused: Any, stores: dict[str, Path]) -> None:
-    assert "no address" in refused(stores["open"], "--host", "nowhere.invalid")
+@pytest.mark.parametrize("host", ["nowhere.invalid", "two..dots", "x" * 64])
+def test_a_host_that_is_no_address_is_said(refused: Any, stores: dict[str, Path], host: str) -> None:
+    assert "no address" in refused(stores["open"], "--host", host)
 
 
 def test_a_port_that_is_taken_is_said(refused: Any, stores: dict[str, Path]) -> None:
@@ -99,6 +102,22 @@ def test_a_port_that_is_taken_is_said(refused: Any, stores: dict[str, Path]) -> 
         said = refused(stores["open"], "--port", str(taken.getsockname()[1]))
     assert "in use" in said
     assert "--port 0" in said
+
+
+@pytest.mark.parametrize(("store", "warned"), [("credentialed", True), ("open", False)])
+def test_opening_a_browser_shows_the_key_to_others_on_this_machine(
+    stores: dict[str, Path],
+    store: str,
+    warned: bool,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    opened = threading.Event()
+    monkeypatch.setattr(webbrowser, "open", lambda _address: opened.set())
+    monkeypatch.setattr(uvicorn.Server, "run", lambda _server, sockets: opened.wait(10))
+    assert run(["serve", "--open", "--store", str(stores[store]), "--port", "0"]) == 130
+    assert opened.is_set()
+    assert ("can read the key off" in capsys.readouterr().err) == warned
 
 
 @pytest.mark.slow

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
@@ -15,7 +15,7 @@ import typer
 
 from radvlm_cli.commands import eval_options as given_as
 from radvlm_cli.commands import options
-from radvlm_cli.commands.chat_talk import Ended, Talk
+from radvlm_cli.commands.chat_talk import Ended, Talk, check_target
 from radvlm_cli.commands.output import print_json, say
 from radvlm_cli.config import configured_settings, zero_retention_confirmed
 from radvlm_cli.errors import ConfigError, Interrupted
@@ -97,7 +97,7 @@ def chat(
     asked = asked._replace(zero_retention=zero_retention_confirmed(zero_retention) or None)
     try:
         with (
-            _ended_in_order(),
+            _ended_in_order() as at_the_end,
             open_session(
                 image,
                 asked,
@@ -109,6 +109,7 @@ def chat(
             ) as session,
         ):
             _talk(session, given)
+            at_the_end()  # a closed terminal is an end of input first, and its signal would come amid the tidying up
     except KeyboardInterrupt as error:
         raise Interrupted("Stopped.") from error
     if any(said.status == "error" for said in session.exchanges):
@@ -127,29 +128,29 @@ def _check(given: Mapping[str, Any]) -> None:
     if given["as_json"] and not given["prompt"]:
         raise ConfigError("--json goes with a question.", 'radvlm chat IMAGE -p "What is seen?" --json')
     if given["save_boxes"] is not None:
-        _check_target(given["save_boxes"], given["image"])
-
-
-def _check_target(target: Path, image: Path) -> None:
-    from radvlm_cli.pictures import check_format
-
-    check_format(target)
-    if target.absolute() == image.absolute():
-        raise ConfigError("The boxes would be drawn over the image itself.", "--save-boxes another file")
+        check_target(given["save_boxes"], given["image"])
 
 
 @contextmanager
-def _ended_in_order() -> Iterator[None]:
-    """SIGTERM and a closed terminal remove the copies of images, too, and the store knows of the end."""
+def _ended_in_order() -> Iterator[Callable[[], None]]:
+    """SIGTERM and a closed terminal remove the copies of images, too, and the store knows of the end.
+
+    To be called once all is said: a signal that is there by then is raised, later ones interrupt nothing.
+    """
+
+    def at_the_end() -> None:
+        for number in wanted:
+            signal.signal(number, signal.SIG_IGN)
 
     def on_signal(_number: int, _frame: FrameType | None) -> None:
+        at_the_end()
         raise Ended
 
     wanted = [number for number in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(number) is signal.SIG_DFL]
     for number in wanted:
         signal.signal(number, on_signal)
     try:
-        yield
+        yield at_the_end
     finally:
         for number in wanted:
             signal.signal(number, signal.SIG_DFL)

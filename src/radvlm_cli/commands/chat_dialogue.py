@@ -155,6 +155,6 @@ def picture_with_boxes(picture: Path, said: Exchange, title: str) -> Image:
 
 
 def transcript(picture: str, exchanges: Sequence[Exchange], model: str) -> str:
-    """A dialogue about the picture of that name as text."""
+    """A dialogue about the picture of that name as text that a terminal can show."""
     head = f"{model} on {picture}. Research use only.\n"
-    return head + "".join(f"\n> {each.prompt}\n\n{each.answer}\n" for each in exchanges)
+    return plain(head + "".join(f"\n> {each.prompt}\n\n{each.answer}\n" for each in exchanges))

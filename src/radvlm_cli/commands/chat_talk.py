@@ -17,6 +17,15 @@ if TYPE_CHECKING:
 _PROMPT = "> "
 
 
+def check_target(target: Path, image: Path) -> None:
+    """ConfigError where boxes on that image cannot be drawn into a file of that name, or would be over the image."""
+    from radvlm_cli.pictures import check_format
+
+    check_format(target)
+    if target.exists() and image.exists() and target.samefile(image):
+        raise ConfigError("The boxes would be drawn over the image itself.", "--save-boxes another file")
+
+
 class Ended(KeyboardInterrupt):
     """The terminal was closed, or somebody ends the program: unlike Ctrl-C this ends a dialogue."""
 
@@ -85,9 +94,9 @@ class Talk:
 
     def draw(self, said: Exchange, target: Path) -> None:
         """Draw the boxes of an answer into a copy of the picture, in the resolution of the original."""
-        from radvlm_cli.pictures import check_format, save
+        from radvlm_cli.pictures import save
 
-        check_format(target)
+        check_target(target, self.session.picture.path)
         whole = self.session.at_full_size(self.session.picture)
         save(picture_with_boxes(whole, said, self.session.model.card.title), target)
         self.saved = target

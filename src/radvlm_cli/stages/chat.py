@@ -136,16 +136,16 @@ class Session:
         row = ChatRow(
             position=said.position,
             dialogue=said.dialogue,
-            image=picture.called,
+            image=_writable(picture.called),
             image_sha256=picture.sha256,
             preprocessing=picture.preprocessing,
             model=self.model.name,
             weights=weights_words(self.model, self._conditions.base_url),
-            adapter=canonical_json(dict(self._adapter.identity)),
+            adapter=_writable(canonical_json(dict(self._adapter.identity))),
             task=said.task,
             prompt=said.prompt,
             status=said.status,
-            text=_writable(reply.text),
+            text=reply.text,
             boxes=None if said.boxes is None else canonical_json([list(box) for box in said.boxes]),
             parser=said.parser,
             seen_width=reply.seen and reply.seen[0],
@@ -153,7 +153,7 @@ class Session:
             tokens_in=reply.tokens_in,
             tokens_out=reply.tokens_out,
             latency_ms=said.latency_ms,
-            error=reply.error and _writable(reply.error),
+            error=reply.error,
             at=now(),
         )
         keep_turn(self.run, row)
@@ -162,6 +162,7 @@ class Session:
         return self.model.card.prompt(Asked(task, subject, question.text), self._conditions.loading.protocol)
 
     def _exchange(self, task: Task, subject: str | None, prompt: str, before: Sequence[Turn]) -> Exchange:
+        prompt, subject = _writable(prompt), subject and _writable(subject)
         asked = Turn("human", prompt)
         request = Request(self.picture.name, self.picture.shown, (*before, asked), task)
         most = self._conditions.most or most_tokens(self.model.card, task)
@@ -176,6 +177,7 @@ class Session:
                 "/reset begins a new dialogue; --dtype bfloat16 takes half the memory",
             ) from error
         took = round(1000 * (time.monotonic() - begun))
+        reply = reply._replace(text=_writable(reply.text), error=reply.error and _writable(reply.error))
         status, boxes, parser = self._read(task, reply)
         answer = answers.extract(self.model.card.extractor, reply.text).text
         place = (len(self.exchanges), self._dialogue)
@@ -219,7 +221,7 @@ def _located(phrase: str, able: Sequence[Task]) -> tuple[Task, str, Turn]:
 
 
 def _writable(text: str) -> str:
-    """Without halves of surrogate pairs, which no database takes."""
+    """Without halves of surrogate pairs (JSON and bytes of another encoding give them), which nothing takes."""
     return text.encode("utf-8", "replace").decode("utf-8")
 
 

@@ -177,6 +177,15 @@ def test_counting_gives_up_early(path: Path, monkeypatch: pytest.MonkeyPatch) ->
         assert "1 row\n" in client("/store/run").text  # what can be counted is
 
 
+def test_counts_that_a_user_asks_for_are_asked_as_they_stand(ask: Asking) -> None:
+    for sql, rows in (
+        ("select count(*) from test_sample group by position", [[1]] * 4),
+        ("select count(*) from test_sample limit 1", [[4]]),
+        ("select count(*) from run union all select 7", [[1], [7]]),
+    ):
+        assert ask("/store.json", params={"sql": sql, "_shape": "arrays"}).json()["rows"] == rows, sql
+
+
 # Who is let in
 
 
@@ -199,9 +208,17 @@ def test_the_key_becomes_a_cookie_and_leaves_the_address(closed: Asking) -> None
     assert closed("/", headers={"authorization": f"Bearer {TOKEN}"}).status_code == 200
 
 
-def test_the_key_leads_to_no_other_server(closed: Asking) -> None:
-    answer = closed(f"//elsewhere.example/x?token={TOKEN}")
-    assert answer.headers["location"] == "/elsewhere.example/x"
+@pytest.mark.parametrize(
+    ("path", "location"),
+    [
+        ("//elsewhere.example/x", "/elsewhere.example/x"),
+        ("/%09/elsewhere.example/x", "/%09/elsewhere.example/x"),
+        ("/%0D%0Aset-cookie:x=1", "/%0D%0Aset-cookie%3Ax%3D1"),
+        ("/store/prediction/1,0", "/store/prediction/1,0"),
+    ],
+)
+def test_the_key_leads_to_no_other_server(closed: Asking, path: str, location: str) -> None:
+    assert closed(f"{path}?token={TOKEN}").headers["location"] == location
 
 
 @pytest.mark.parametrize("host", ["elsewhere.example", "127.0.0.1.elsewhere.example:8001", "localhost.evil"])
@@ -255,6 +272,9 @@ def test_chats_about_images_of_ones_own_are_not_for_everybody(path: Path, store:
         found = held(snapshot, None)
     assert found.restricted
     assert found.what == "chats about images of your own"
+    assert "who may see those patients." in found.banner().text
+    both = found._replace(credentialed=("mimic",)).banner().text
+    assert "who have signed their use agreements and may see those patients." in both
 
 
 def test_only_images_of_the_demos_world_are_phantoms(path: Path, store: Store) -> None:
@@ -266,7 +286,11 @@ def test_only_images_of_the_demos_world_are_phantoms(path: Path, store: Store) -
             (data / MARK).write_text("{}")
         with open_snapshot(path) as snapshot:
             assert held(snapshot, data).phantoms is phantoms
-    with store.write() as connection:
-        connection.exec_driver_sql("UPDATE test_sample SET path = '/data/real.png' WHERE position = 3")
+    (path.parent / "link").symlink_to(data)
     with open_snapshot(path) as snapshot:
-        assert held(snapshot, data).restricted
+        assert held(snapshot, path.parent / "link").phantoms
+    for real in ("/data/real.png", f"{data}/../real.png"):
+        with store.write() as connection:
+            connection.exec_driver_sql("UPDATE test_sample SET path = ? WHERE position = 3", (real,))
+        with open_snapshot(path) as snapshot:
+            assert held(snapshot, data).restricted

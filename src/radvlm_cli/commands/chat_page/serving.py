@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http import HTTPStatus
 from importlib.resources import files
 from pathlib import Path
@@ -173,7 +173,7 @@ def _line(body: Body) -> str:
     try:
         said = json.loads(body.stream.read(body.length))
         line = said["line"]
-    except (ValueError, TypeError, KeyError) as error:
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise Refused(HTTPStatus.BAD_REQUEST, 'A question is {"line": TEXT}.') from error
     if not isinstance(line, str):
         raise Refused(HTTPStatus.BAD_REQUEST, 'A question is {"line": TEXT}.')
@@ -211,4 +211,5 @@ def serve(session: Session, say: Callable[[str], None]) -> None:
         try:
             page.desk.work()
         except KeyboardInterrupt:
-            say("\nEnded; nothing is kept of the question in hand." if page.desk.busy else "\nEnded.")
+            with suppress(OSError):  # a terminal that was closed takes no words
+                say("\nEnded; nothing is kept of the question in hand." if page.desk.busy else "\nEnded.")

@@ -40,9 +40,9 @@ class Held(NamedTuple):
             return Banner(f"Phantoms: images and reports are made by a program, of nobody. {_RESEARCH}", False)
         if not self.restricted:
             return Banner(_RESEARCH, False)
-        who = (
-            "people who have signed their use agreements" if self.credentialed else "people who may see those patients"
-        )
+        may = ["have signed their use agreements"] if self.credentialed else []
+        may += ["may see those patients"] if self.own else []
+        who = f"people who {' and '.join(may)}"
         return Banner(f"Not for everybody: this store holds {self.what}. Only for {who}. {_RESEARCH}", True)
 
 
@@ -64,9 +64,11 @@ def _phantoms(store: Snapshot, data_dir: Path | None) -> bool:
     """Whether the data folder is a demo's world and the store's pictures are those in it."""
     if data_dir is None or not is_world(data_dir):
         return False
-    inside = f"{data_dir}/"
+    # Test sets have the folder's own address; a chat may have come by a link.
+    inside = [part for folder in (data_dir, data_dir.resolve()) for part in (len(f"{folder}/"), f"{folder}/")]
     for table, column in (("test_sample", "path"), ("chat_turn", "image")):
-        if store.value(f"SELECT 1 FROM {table} WHERE substr({column}, 1, ?) <> ? LIMIT 1", (len(inside), inside)):
+        beside = f"substr({column}, 1, ?) <> ? AND substr({column}, 1, ?) <> ? OR instr({column}, '/../')"
+        if store.value(f"SELECT 1 FROM {table} WHERE {beside} LIMIT 1", inside):
             return False
     for source in SOURCES:
         path = store.value(

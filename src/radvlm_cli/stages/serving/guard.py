@@ -7,7 +7,7 @@ import hmac
 import secrets
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, NamedTuple
-from urllib.parse import parse_qsl, urlencode, urlsplit
+from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 
 from datasette.utils.asgi import Response
 
@@ -93,8 +93,8 @@ class Guard:
 
     def _enter(self, path: str, rest: list[tuple[str, str]]) -> Any:
         """The same page without the key in its address, where others might see it; a cookie has it from now on."""
-        # Only the path: an address that begins with // would lead to another server.
-        target = "/" + path.lstrip("/\\") + (f"?{urlencode(rest)}" if rest else "")
+        # Only the path: an address that begins with // would lead to another server, and browsers drop tabs from it.
+        target = "/" + quote(path.lstrip("/\\"), safe="/,") + (f"?{urlencode(rest)}" if rest else "")
         response = Response.redirect(target)
         response.headers["set-cookie"] = f"{self._cookie}={self._rules.token}; HttpOnly; SameSite=Lax; Path=/"
         return response

@@ -72,6 +72,8 @@ def _warnings(choice: Choice, holds: Held, address: ipaddress.IPv4Address | ipad
         yield f"The store holds {holds.what}. Show them only to people who may see them."
         if not choice.token:
             yield "Without its key, everybody who has an account on this machine can read the store."
+        elif choice.browser:
+            yield "With --open, others with accounts on this machine can read the key off the browser's command line."
     if not address.is_loopback:
         yield "What is sent is not encrypted: anybody on the way can read it."
 
@@ -80,7 +82,7 @@ def _resolved(choice: Choice) -> str:
     """The address of a host's name."""
     try:
         found = socket.getaddrinfo(choice.host, None, type=socket.SOCK_STREAM)
-    except OSError as error:
+    except (OSError, UnicodeError) as error:  # the latter of names that break the rules of names
         raise ConfigError(f"{choice.host!r} is no address of this machine.", "--host 127.0.0.1") from error
     return str(found[0][4][0]).partition("%")[0]
 
