@@ -6,7 +6,6 @@ const SVG = "http://www.w3.org/2000/svg";
 const count = new Intl.NumberFormat("en");
 let state = null;
 let busy = false;
-let gone = false;
 let shown = null; // position of the answer whose boxes lie on the picture
 
 function make(name, className, text) {
@@ -21,21 +20,27 @@ function make(name, className, text) {
 class Unanswered extends Error {}
 
 async function fetched(address, options) {
-  let answer;
-  try {
-    answer = await fetch(address, options);
-  } catch {
-    gone = true;
-    throw new Unanswered("radvlm chat has ended, or cannot be reached. Start it again in the terminal.");
-  }
+  const answer = await reached(address, options);
   const values = await answer.json();
   if (!answer.ok) throw new Unanswered(values.error);
   return values;
 }
 
+// What only reads is asked for again: a tunnel may fail for a moment while an answer is waited for.
+async function reached(address, options) {
+  for (let left = options ? 0 : 4; ; left -= 1) {
+    try {
+      return await fetch(address, options);
+    } catch {
+      if (!left) throw new Unanswered("radvlm chat has ended, or cannot be reached. Is it at work in the terminal?");
+      await new Promise((resolve) => setTimeout(resolve, 1000));
+    }
+  }
+}
+
 // Hand something in, and wait for its turn. Long answers come by asking again and again: no browser waits for ever.
 async function done(address, options, words) {
-  if (busy || gone) return false;
+  if (busy || !state) return false;
   busy = true;
   tell([]);
   const begun = Date.now();
@@ -103,12 +108,12 @@ function tell(lines, error, hint) {
 }
 
 function controls() {
-  const none = busy || gone || !state.picture;
+  const none = busy || !state.picture;
   $("ask").disabled = none || !state.model.asks;
   $("locate").disabled = none || !state.model.locates;
   $("report").disabled = none || !state.model.reports;
   $("reset").disabled = none || !state.exchanges.length;
-  $("file").disabled = busy || gone;
+  $("file").disabled = busy;
   $("waiting").hidden = !busy;
 }
 
