@@ -60,4 +60,4 @@ def demo(
         raise typer.Exit(4)
     evaluate_models(keep, world, None if fast else train_tiny(keep, world))
     print_table(compare_models(keep), title="\nScores on held-out phantoms, with 95% intervals (n: samples):")
-    print(write_page(keep))
+    print(write_page(keep, world))

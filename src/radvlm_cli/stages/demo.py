@@ -80,10 +80,10 @@ def evaluate_models(keep: Path, world: Path, trained: Path | None) -> None:
         _radvlm("eval", "--model", model, "--task", "all", "--gpus", "0", "--processes", "2", *where)
 
 
-def write_page(keep: Path) -> Path:
+def write_page(keep: Path, world: Path) -> Path:
     """Write the report of everything as one HTML page; return its path."""
     page = keep / "report.html"
-    _radvlm("report", "--html", str(page), "--store", str(keep / "radvlm.db"))
+    _radvlm("report", "--html", str(page), "--data-dir", str(world), "--store", str(keep / "radvlm.db"))
     return page
 
 

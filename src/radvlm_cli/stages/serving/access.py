@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import NamedTuple
 
-from radvlm_cli.demo.mark import is_world
 from radvlm_cli.reporting.served.shell import Banner
 from radvlm_cli.sources import SOURCES
+from radvlm_cli.stages.phantoms import only_phantoms
 from radvlm_cli.store.snapshot import Snapshot
 
 _RESEARCH = "Research use only."
@@ -50,7 +50,7 @@ def held(store: Snapshot, data_dir: Path | None) -> Held:
     """Look into the store: one row of each source and table, by index."""
     credentialed = [name for name, make in SOURCES.items() if make().info.credentialed and _has(store, name)]
     own = store.value("SELECT 1 FROM chat_turn LIMIT 1") is not None
-    return Held(tuple(credentialed), own, _phantoms(store, data_dir))
+    return Held(tuple(credentialed), own, only_phantoms(store, data_dir))
 
 
 def _has(store: Snapshot, source: str) -> bool:
@@ -58,22 +58,3 @@ def _has(store: Snapshot, source: str) -> bool:
     return any(
         store.value(f"SELECT 1 FROM {table} WHERE source = ? LIMIT 1", (source,)) is not None for table in tables
     )
-
-
-def _phantoms(store: Snapshot, data_dir: Path | None) -> bool:
-    """Whether the data folder is a demo's world and the store's pictures are those in it."""
-    if data_dir is None or not is_world(data_dir):
-        return False
-    # Test sets have the folder's own address; a chat may have come by a link.
-    inside = [part for folder in (data_dir, data_dir.resolve()) for part in (len(f"{folder}/"), f"{folder}/")]
-    for table, column in (("test_sample", "path"), ("chat_turn", "image")):
-        beside = f"substr({column}, 1, ?) <> ? AND substr({column}, 1, ?) <> ? OR instr({column}, '/../')"
-        if store.value(f"SELECT 1 FROM {table} WHERE {beside} LIMIT 1", inside):
-            return False
-    for source in SOURCES:
-        path = store.value(
-            "SELECT path FROM image WHERE source = ? AND root = 'data' AND status = 'present' LIMIT 1", (source,)
-        )
-        if path is not None and not (data_dir / path).is_file():
-            return False
-    return True

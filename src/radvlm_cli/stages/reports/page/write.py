@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 from radvlm_cli import __version__
-from radvlm_cli.demo.mark import is_world
 from radvlm_cli.files import atomic_write
 from radvlm_cli.reporting.checklist import write_checklist
 from radvlm_cli.reporting.page.page import write_page
 from radvlm_cli.sources import SOURCES
+from radvlm_cli.stages.phantoms import only_phantoms
 from radvlm_cli.stages.reports.checklist import facts
 from radvlm_cli.stages.reports.page.contents import PageRequest, page_of, shown_evaluations
 from radvlm_cli.stages.reports.page.privacy import privacy_of
@@ -49,7 +49,7 @@ def write_html(store: Snapshot, target: Path, choice: Choice) -> Written:
         data_dir=choice.data_dir,
         derived_dir=choice.derived_dir,
         credentialed=_credentialed(store),
-        phantoms=_phantoms(store, choice),
+        phantoms=only_phantoms(store, choice.data_dir, choice.derived_dir),
     )
     page = page_of(store, request)
     text = write_page(page).encode()
@@ -73,21 +73,3 @@ def _credentialed(store: Snapshot) -> list[str]:
     """Sources of test sets that only those may see who signed their agreement; no other source is loaded."""
     known = [name for (name,) in store.rows("SELECT DISTINCT source FROM test_set ORDER BY source") if name in SOURCES]
     return [name for name in known if SOURCES[name]().info.credentialed]
-
-
-def _phantoms(store: Snapshot, choice: Choice) -> bool:
-    """Whether all samples are of a demo's world, made by this program; it may have moved since they were frozen."""
-    world = choice.data_dir
-    if world is None or not is_world(world):
-        return False
-    roots = {"data": world, "derived": choice.derived_dir or world}
-    inside = f"{world}/"
-    elsewhere = store.rows(
-        "SELECT s.path, i.root, i.path FROM test_sample s LEFT JOIN image i ON i.id = s.image_id "
-        "WHERE substr(s.path, 1, ?) <> ?",
-        (len(inside), inside),
-    )
-    return all(
-        name is not None and path.endswith(f"/{name}") and not Path(path).exists() and (roots[root] / name).is_file()
-        for path, root, name in elsewhere
-    )
