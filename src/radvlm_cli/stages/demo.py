@@ -73,9 +73,12 @@ def _build_short(keep: Path, world: Path) -> None:
 
 
 def evaluate_models(keep: Path, world: Path, trained: Path | None) -> None:
-    """Have the trained model, where there is one, and `scripted` answer all test sets, and score both."""
+    """Have `scripted` and the trained model, where there is one, answer all test sets, and score both.
+
+    The trained one comes last: reports hold the newest model against those before it.
+    """
     where = ["--data-dir", str(world), "--store", str(keep / "radvlm.db")]
-    models = [SCRIPTED] if trained is None else [f"radvlm:{trained}", SCRIPTED]
+    models = [SCRIPTED] if trained is None else [SCRIPTED, f"radvlm:{trained}"]
     for model in models:
         _radvlm("eval", "--model", model, "--task", "all", "--gpus", "0", "--processes", "2", *where)
 
