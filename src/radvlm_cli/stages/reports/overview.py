@@ -122,7 +122,7 @@ def _trained(store: Snapshot) -> Iterator[_Count]:
     sql = "SELECT count(*), sum(run.status IN ('failed','interrupted')) FROM training JOIN run ON run.id = run_id"
     runs, bad = next(store.rows(sql))
     number, size = next(store.rows("SELECT count(*), sum(bytes) FROM checkpoint WHERE status = 'complete'"))
-    kept = f"{number:,} checkpoints, {cell_text(size or 0, 'bytes')}" if number else None
+    kept = f"{number:,} checkpoint{'s' if number > 1 else ''}, {cell_text(size or 0, 'bytes')}" if number else None
     yield "train", "runs", runs, bad or 0, kept
 
 
