@@ -118,6 +118,7 @@ def listen(address: str, port: int) -> socket.socket:
 def _run(app: Application, listening: socket.socket) -> None:
     config = uvicorn.Config(
         app,
+        log_config=None,  # uvicorn's own would close every handler that others have set up in this process
         log_level="warning",
         access_log=False,
         server_header=False,
