@@ -85,6 +85,11 @@ class World:
             code = run(typed)
         return subprocess.CompletedProcess(words, code, out.getvalue(), err.getvalue())
 
+    def call(self, words: list[str]) -> str:
+        """What another program says."""
+        done = subprocess.run(words, env=self.environment, capture_output=True, text=True, check=False)
+        return done.stdout + done.stderr
+
     def start(self, words: list[str]) -> subprocess.Popen[str]:
         """Start a command line."""
         return subprocess.Popen(

@@ -99,11 +99,11 @@ def cluster(world: World) -> Iterator[Path]:
 
 def _wait_until_idle(world: World) -> None:
     for _ in range(60):
-        said = world.run(["sinfo", "--noheader", "--format=%T"])
-        if "idle" in said.stdout:
+        said = world.call(["sinfo", "--noheader", "--format=%T"])
+        if "idle" in said:
             return
         time.sleep(0.5)
-    pytest.skip(f"SLURM cannot be started here: {said.stdout} {said.stderr}")
+    pytest.skip(f"SLURM cannot be started here: {said}")
 
 
 def test_a_run_goes_on_from_job_to_job_of_a_real_slurm(world: World, cluster: Path) -> None:
@@ -127,7 +127,7 @@ def test_a_run_goes_on_from_job_to_job_of_a_real_slurm(world: World, cluster: Pa
     assert followed.returncode == 0, followed.stderr + log
     assert world.steps() == list(range(1, 71))
     assert world.query("SELECT status FROM run") == [("done",)]
-    said = world.run(["scontrol", "show", "job", job]).stdout
+    said = world.call(["scontrol", "show", "job", job])
     assert "JobState=COMPLETED" in said
     assert int(said.partition("Restarts=")[2].split()[0]) >= 1, said
     ((starts,),) = world.query("SELECT count(*) FROM event WHERE kind = 'started'")
@@ -147,5 +147,5 @@ def test_stop_reaches_a_job_of_a_real_slurm(world: World, cluster: Path) -> None
     followed = world.run(world.words("--follow", "1"))
     assert followed.returncode == 130, followed.stderr
     assert "as asked" in followed.stderr
-    said = world.run(["scontrol", "show", "job", submitted.stdout.strip()]).stdout
+    said = world.call(["scontrol", "show", "job", submitted.stdout.strip()])
     assert "Restarts=0" in said
