@@ -23,6 +23,7 @@ from radvlm_cli.stages.evaluation.models import (
 from radvlm_cli.stages.evaluation.runs import arguments_of_run, choose_run
 from radvlm_cli.store.engine import open_store
 from radvlm_cli.training.launch import Ranks, node_of_this_host
+from radvlm_cli.training.machines import gpus_of_a_node, named_hosts
 from radvlm_cli.training.program import gpus_present
 from radvlm_cli.training.slurm import Profile, load_profile
 
@@ -209,18 +210,8 @@ def settle_batch(given: str) -> int | Literal["auto"]:
 
 def settle_ranks(asked: Asked, model: Model, profile: Profile | None) -> Ranks:
     """On what to run: a model without weights of its own needs no GPU."""
-    hosts = tuple(host.strip() for host in (asked.hosts or "").split(",") if host.strip())
-    if asked.processes is not None and asked.gpus not in (0, None):
-        raise ConfigError("--processes is for the CPU.", f"--gpus {asked.gpus} without it, or --gpus 0 with it")
-    if hosts and (asked.slurm or asked.nodes not in (None, len(hosts))):
-        raise ConfigError("--hosts names the nodes itself.", "Leave --nodes and --slurm out.")
-    if asked.profile is not None and not asked.slurm:
-        raise ConfigError("--profile is for SLURM.", "--slurm --profile FILE")
-    gpus = 0 if asked.processes is not None or not model.weights else asked.gpus
-    if gpus is None and profile is not None:
-        gpus = profile.gpus_per_node
-        if gpus is None:
-            raise ConfigError("How many GPUs a node has is not said.", "--gpus N, or gpus_per_node in the profile")
+    hosts = named_hosts(asked)
+    gpus = gpus_of_a_node(asked, profile) if model.weights else 0
     if gpus != 0 and profile is None and not hosts:
         present = len(gpus_present())
         gpus = present if gpus is None else gpus

@@ -14,6 +14,7 @@ from radvlm_cli.stages.training.runs import arguments_of_run, choose_run
 from radvlm_cli.store.engine import Store, open_store
 from radvlm_cli.store.training import TrainingRow
 from radvlm_cli.training.launch import Ranks, node_of_this_host
+from radvlm_cli.training.machines import gpus_of_a_node, named_hosts
 from radvlm_cli.training.manifest import CHANGEABLE, read_manifest, settings_of
 from radvlm_cli.training.program import gpus_present, require_installed
 from radvlm_cli.training.recipe import Values, flat, load_recipe, nested, overlaid, parse_settings
@@ -160,18 +161,8 @@ def _with_ranks_of(asked: Asked, before: Values) -> Asked:
 
 
 def _ranks(asked: Asked, settings: Values, profile: Profile | None) -> Ranks:
-    hosts = tuple(host.strip() for host in (asked.hosts or "").split(",") if host.strip())
-    if asked.processes is not None and asked.gpus not in (0, None):
-        raise ConfigError("--processes is for the CPU.", f"--gpus {asked.gpus} without it, or --gpus 0 with it")
-    if hosts and (asked.slurm or asked.nodes not in (None, len(hosts))):
-        raise ConfigError("--hosts names the nodes itself.", "Leave --nodes and --slurm out.")
-    if asked.profile is not None and not asked.slurm:
-        raise ConfigError("--profile is for SLURM.", "--slurm --profile FILE")
-    gpus = 0 if asked.processes is not None else asked.gpus
-    if gpus is None and profile is not None:
-        gpus = profile.gpus_per_node
-        if gpus is None:
-            raise ConfigError("How many GPUs a node has is not said.", "--gpus N, or gpus_per_node in the profile")
+    hosts = named_hosts(asked)
+    gpus = gpus_of_a_node(asked, profile)
     if gpus is None:
         require_installed(strategy=settings["parallel"].get("strategy", "zero2"), adapter=bool(settings.get("adapter")))
         gpus = len(gpus_present())
