@@ -24,5 +24,21 @@ FINDINGS = (
     "Support Devices",
 )
 ABNORMALITIES = tuple(name for name in FINDINGS if name != NO_FINDING)
+CHEXPERT_ORDER = (
+    "Enlarged Cardiomediastinum",
+    "Cardiomegaly",
+    "Lung Opacity",
+    "Lung Lesion",
+    "Edema",
+    "Consolidation",
+    "Pneumonia",
+    "Atelectasis",
+    "Pneumothorax",
+    "Pleural Effusion",
+    "Pleural Other",
+    "Fracture",
+    "Support Devices",
+)
+"""The abnormalities as CheXpert's tables and CheXbert's heads have them."""
 ALIASES = {"Airspace Opacity": "Lung Opacity"}
 """Names that other releases of the same labels use (MIMIC-CXR 2.1.0 test set, CheXlocalize)."""

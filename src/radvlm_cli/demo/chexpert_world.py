@@ -12,24 +12,9 @@ from radvlm_cli.demo.findings import chexpert_labels
 from radvlm_cli.demo.parts import Part
 from radvlm_cli.demo.pictures import save_jpeg
 from radvlm_cli.demo.tables import csv_text, write_bytes, write_table
+from radvlm_cli.labels import CHEXPERT_ORDER, NO_FINDING
 
-LABELS = (
-    "No Finding",
-    "Enlarged Cardiomediastinum",
-    "Cardiomegaly",
-    "Lung Opacity",
-    "Lung Lesion",
-    "Edema",
-    "Consolidation",
-    "Pneumonia",
-    "Atelectasis",
-    "Pneumothorax",
-    "Pleural Effusion",
-    "Pleural Other",
-    "Fracture",
-    "Support Devices",
-)
-"""In CheXpert's order, which is not the alphabetical one of MIMIC-CXR."""
+LABELS = (NO_FINDING, *CHEXPERT_ORDER)
 _COLUMNS = ("Path", "Sex", "Age", "Frontal/Lateral", "AP/PA", *LABELS)
 _SPLIT_NAMES = {"train": "train", "valid": "validation", "test": "test"}
 

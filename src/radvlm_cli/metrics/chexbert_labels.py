@@ -2,22 +2,9 @@
 
 from __future__ import annotations
 
-LABELS = (
-    "Enlarged Cardiomediastinum",
-    "Cardiomegaly",
-    "Lung Opacity",
-    "Lung Lesion",
-    "Edema",
-    "Consolidation",
-    "Pneumonia",
-    "Atelectasis",
-    "Pneumothorax",
-    "Pleural Effusion",
-    "Pleural Other",
-    "Fracture",
-    "Support Devices",
-    "No Finding",
-)
+from radvlm_cli.labels import CHEXPERT_ORDER, NO_FINDING
+
+LABELS = (*CHEXPERT_ORDER, NO_FINDING)
 """In the order of CheXbert's heads."""
 FIVE = ("Cardiomegaly", "Edema", "Consolidation", "Atelectasis", "Pleural Effusion")
 BLANK, POSITIVE, NEGATIVE, UNCERTAIN = range(4)

@@ -19,7 +19,7 @@ from radvlm_cli.metrics.statistics import Clusters, Interval, bootstrap
 from radvlm_cli.reporting.calibration import STATED, UNREAD, Stated, calibration_table, nothing_calibrated
 from radvlm_cli.reporting.tables import Estimate, View
 from radvlm_cli.reporting.tables import Table as Shown
-from radvlm_cli.stages.reports.numbers import clusters_of
+from radvlm_cli.stages.reports.numbers import clusters_of, estimate_of
 from radvlm_cli.stages.reports.selection import Evaluated, Wanted, select
 from radvlm_cli.store.snapshot import Snapshot
 
@@ -110,6 +110,5 @@ def _patients(said: Counts, of: Clusters) -> int:
 
 
 def _estimate(drawn: Interval, n: int, patients: int) -> Estimate:
-    value, low, high = (None if np.isnan(x) else float(x) for x in drawn[:3])
     remark = f"not said in {drawn.undefined:.1%} of the draws, which are left out" if drawn.undefined else None
-    return Estimate(value, low, high, n, patients, remark)
+    return estimate_of(drawn, n, patients, remark)

@@ -18,9 +18,10 @@ from radvlm_cli.metrics.statistics import (
     minimum_detectable,
 )
 from radvlm_cli.reporting.comparison import SIGNIFICANT, Compared, RightOrWrong, comparison_table
-from radvlm_cli.reporting.tables import Estimate, View
 from radvlm_cli.reporting.tables import Table as Shown
+from radvlm_cli.reporting.tables import View
 from radvlm_cli.stages.reports.numbers import (
+    estimate_of,
     families_of_task,
     metrics_shown,
     read_numbers,
@@ -145,9 +146,9 @@ def compared(joined: Joined, every_metric: bool) -> list[Compared]:
                 metric=metric,
                 n=n,
                 patients=patients,
-                first=_estimate(drawn[f"1{name}"], n, patients),
-                second=_estimate(drawn[f"2{name}"], n, patients),
-                difference=_estimate(drawn[f"-{name}"], n, patients),
+                first=estimate_of(drawn[f"1{name}"], n, patients),
+                second=estimate_of(drawn[f"2{name}"], n, patients),
+                difference=estimate_of(drawn[f"-{name}"], n, patients),
                 p=_known(tests[name].p),
                 p_adjusted=_known(adjusted.get(name, float("nan"))),
                 detectable=_detectable(drawn[f"-{name}"].se),
@@ -179,10 +180,6 @@ def intervals(joined: Joined) -> dict[str, Interval]:
         )
 
     return bootstrap_weighted(values, joined.of.number)
-
-
-def _estimate(drawn: Interval, n: int, patients: int) -> Estimate:
-    return Estimate(_known(drawn.value), _known(drawn.low), _known(drawn.high), n, patients)
 
 
 def won(first: Table, second: Table, better: str) -> tuple[int, int, int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -10,8 +11,9 @@ import orjson
 
 from radvlm_cli.metrics.family import Family, Table
 from radvlm_cli.metrics.registry import MetricOptions, describe, families, report_order
-from radvlm_cli.metrics.statistics import Clusters, clusters
+from radvlm_cli.metrics.statistics import Clusters, Interval, clusters
 from radvlm_cli.reporting.evaluation import Metric
+from radvlm_cli.reporting.tables import Estimate
 from radvlm_cli.store.clusters import cluster_of
 from radvlm_cli.store.snapshot import Snapshot
 
@@ -69,3 +71,9 @@ def metrics_shown(names: Sequence[str], every: bool) -> list[Metric]:
     plain = [name for name in dict.fromkeys(names) if "/" not in name]
     main = [name for name in plain if describe(name).main]
     return [metric(name) for name in report_order(plain if every or not main else main)]
+
+
+def estimate_of(drawn: Interval, n: int, patients: int, remark: str | None = None) -> Estimate:
+    """A number with its interval as views show it; what is not defined is None."""
+    value, low, high = (None if math.isnan(x) else float(x) for x in drawn[:3])
+    return Estimate(value, low, high, n, patients, remark)
