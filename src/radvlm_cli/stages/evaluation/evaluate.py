@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -66,15 +66,22 @@ class _Begun(NamedTuple):
     evaluation: EvaluationRow
 
 
-def evaluate(
-    run: Run, request: Request, *, data_dir: Path, derived_dir: Path, metrics: MetricChoice = USUAL
-) -> Evaluated:
-    """Ask what has no answer yet, and score. Interrupted where it was stopped; all answers so far are kept then."""
+@contextmanager
+def _held(run: Run, request: Request, data_dir: Path, derived_dir: Path) -> Iterator[tuple[Path, list[_Begun]]]:
+    """The run's folder and its evaluations, which nobody else works on meanwhile; what killed runs left is taken in."""
     planned = plan(run.store, request, data_dir=data_dir, derived_dir=derived_dir)
     folder, begun = _begin(run, request, planned)
     with ExitStack() as locks:
         _hold(run, begun, locks)
         _prepare_answers(run, request, begun)
+        yield folder, begun
+
+
+def evaluate(
+    run: Run, request: Request, *, data_dir: Path, derived_dir: Path, metrics: MetricChoice = USUAL
+) -> Evaluated:
+    """Ask what has no answer yet, and score. Interrupted where it was stopped; all answers so far are kept then."""
+    with _held(run, request, data_dir, derived_dir) as (folder, begun):
         answering, waiting = _answering(run, request, folder, begun)
         total = sum(len(each.planned.frozen.samples) for each in begun)
         if waiting:
@@ -89,11 +96,7 @@ def submit(
 ) -> Evaluated:
     """Hand the run to SLURM and return; `follow` takes in what the job brings."""
     assert request.profile is not None, "the caller has looked"
-    planned = plan(run.store, request, data_dir=data_dir, derived_dir=derived_dir)
-    folder, begun = _begin(run, request, planned)
-    with ExitStack() as locks:
-        _hold(run, begun, locks)
-        _prepare_answers(run, request, begun)
+    with _held(run, request, data_dir, derived_dir) as (folder, begun):
         answering, waiting = _answering(run, request, folder, begun)
         if not waiting:
             return finish(run, folder, [each.evaluation for each in begun], metrics)
