@@ -20,6 +20,8 @@ from io import BufferedIOBase
 from typing import Any, NamedTuple
 from urllib.parse import parse_qs, unquote, urlsplit
 
+from radvlm_cli.local_pages import HEADERS, host_name
+
 ADDRESS = "127.0.0.1"
 MOST_JSON = 64 * 1024
 """Bytes of a question."""
@@ -35,10 +37,7 @@ POLICY = (
 )
 _HEADERS = {
     "Content-Security-Policy": POLICY,
-    "Referrer-Policy": "no-referrer",
-    "X-Content-Type-Options": "nosniff",
-    "Cross-Origin-Resource-Policy": "same-origin",
-    "Cross-Origin-Opener-Policy": "same-origin",
+    **HEADERS,
     "Cache-Control": "no-store",
 }
 
@@ -151,7 +150,8 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _allowed(self) -> Any:
         """The address without its secret, of a request that comes from the page, or from who has the address."""
-        if _host_name(self.headers.get_all("Host") or []) not in _OWN_NAMES:
+        given = self.headers.get_all("Host") or []
+        if len(given) != 1 or host_name(given[0]) not in _OWN_NAMES:
             raise Refused(HTTPStatus.FORBIDDEN, "This page answers to 127.0.0.1 and localhost alone.")
         try:
             address = urlsplit(self.path)
@@ -186,11 +186,3 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header("Connection", "close")
         self.end_headers()
         self.wfile.write(answer.content)
-
-
-def _host_name(given: list[str]) -> str | None:
-    """The name in a `Host` header that is given once."""
-    try:
-        return urlsplit(f"//{given[0]}").hostname if len(given) == 1 else None
-    except ValueError:
-        return None

@@ -7,9 +7,11 @@ import hmac
 import secrets
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, NamedTuple
-from urllib.parse import parse_qsl, quote, urlencode, urlsplit
+from urllib.parse import parse_qsl, quote, urlencode
 
 from datasette.utils.asgi import Response
+
+from radvlm_cli.local_pages import HEADERS, host_name
 
 Scope = MutableMapping[str, Any]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
@@ -18,12 +20,7 @@ Application = Callable[[Scope, Any, Send], Awaitable[None]]
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 _METHODS = ("GET", "HEAD")
 _CLOSED = "Open the address that radvlm serve printed: it has the key to these pages."
-_HEADERS = (
-    (b"x-content-type-options", b"nosniff"),
-    (b"referrer-policy", b"no-referrer"),
-    (b"cross-origin-resource-policy", b"same-origin"),
-    (b"cross-origin-opener-policy", b"same-origin"),
-)
+_HEADERS = [(name.lower().encode(), value.encode()) for name, value in HEADERS.items()]
 _OURS = frozenset(name for name, _value in _HEADERS)
 _FIXED = ("/-/static/", "/-/radvlm/")
 """Addresses of files of the programs, which browsers may keep; nothing else may stay on a disk."""
@@ -69,7 +66,7 @@ class Guard:
     def _refusal(self, scope: Scope) -> Any:
         """What is said in place of an answer; None: it is let in."""
         headers = {key.decode("latin1").lower(): value.decode("latin1") for key, value in scope["headers"]}
-        if self._rules.hosts and _host_name(headers.get("host", "")) not in self._rules.hosts:
+        if self._rules.hosts and host_name(headers.get("host", "")) not in self._rules.hosts:
             return Response.text("This is not a name of this server.", status=421)
         if scope["method"] not in _METHODS:
             return Response.text("Reading only.", status=405, headers={"allow": ", ".join(_METHODS)})
@@ -115,11 +112,3 @@ class Guard:
             await send(message)
 
         return sending
-
-
-def _host_name(header: str) -> str:
-    """The name in a Host header, without its port."""
-    try:
-        return (urlsplit(f"//{header}").hostname or "").lower()
-    except ValueError:
-        return ""
