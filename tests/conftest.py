@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from radvlm_cli.store.engine import Store, open_store
 from radvlm_cli.store.runs import Run, open_run
 from tests.stores import empty_store
+
+if TYPE_CHECKING:
+    from tests.stages.evaluation.evaluating import Bench
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # A shell that starts the tests in the background has them, and what they start, ignore Ctrl-C.
@@ -43,3 +48,17 @@ def run(store: Store) -> Iterator[Run]:
     """A run of a test command in an empty store."""
     with open_run(store, "test", {}) as run:
         yield run
+
+
+@pytest.fixture(scope="session")
+def pristine(tmp_path_factory: pytest.TempPathFactory) -> Bench:
+    """A store that nothing was evaluated in; the copies of it look for pictures here."""
+    from tests.stages.evaluation.evaluating import make_bench  # only those who evaluate wait for it to load
+
+    return make_bench(tmp_path_factory.mktemp("pristine"))
+
+
+@pytest.fixture
+def bench(pristine: Bench, tmp_path: Path) -> Bench:
+    """A copy of it."""
+    return type(pristine)(shutil.copytree(pristine.folder, tmp_path / "bench"))

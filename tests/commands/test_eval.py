@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import sys
 import time
 from pathlib import Path
@@ -15,20 +14,9 @@ import pytest
 from radvlm_cli.main import run
 from tests.fakes import judges
 from tests.fakes.openai_server import FakeOpenAI
-from tests.stages.evaluation.evaluating import Bench, make_bench, rows, script
+from tests.stages.evaluation.evaluating import Bench, rows, script
 
 ROOT = Path(__file__).parents[2]
-
-
-@pytest.fixture(scope="module")
-def pristine(tmp_path_factory: pytest.TempPathFactory) -> Bench:
-    return make_bench(tmp_path_factory.mktemp("pristine"))
-
-
-@pytest.fixture
-def bench(pristine: Bench, tmp_path: Path) -> Bench:
-    shutil.copytree(pristine.folder, tmp_path / "bench")
-    return Bench(tmp_path / "bench")
 
 
 class Said:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-from pathlib import Path
 
 import pytest
 
@@ -12,26 +11,13 @@ from radvlm_cli.errors import ConfigError, EvaluationError, Interrupted, StoreEr
 from radvlm_cli.progress import StopSignal
 from radvlm_cli.store.engine import open_store
 from radvlm_cli.store.lock import stage_lock
-from tests.stages.evaluation.evaluating import Bench, make_bench, rows, run_eval, script, texts
+from tests.stages.evaluation.evaluating import Bench, rows, run_eval, script, texts
 
 
 @pytest.fixture(autouse=True)
 def unscored(monkeypatch: pytest.MonkeyPatch) -> None:
     """Scores have tests of their own."""
     monkeypatch.setattr("radvlm_cli.stages.evaluation.scoring.score", lambda _run, _evaluation, _choice: [])
-
-
-@pytest.fixture(scope="module")
-def pristine(tmp_path_factory: pytest.TempPathFactory) -> Bench:
-    """A store that nothing was evaluated in; the copies of it look for pictures here."""
-    return make_bench(tmp_path_factory.mktemp("pristine"))
-
-
-@pytest.fixture
-def bench(pristine: Bench, tmp_path: Path) -> Bench:
-    """A copy of it."""
-    shutil.copytree(pristine.folder, tmp_path / "bench")
-    return Bench(tmp_path / "bench")
 
 
 def test_every_sample_of_every_test_set_is_answered_once(bench: Bench) -> None:

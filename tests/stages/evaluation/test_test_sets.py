@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
-from pathlib import Path
 
 import pytest
 
@@ -12,18 +10,7 @@ from radvlm_cli.errors import ConfigError, DataError
 from radvlm_cli.labels import ABNORMALITIES
 from radvlm_cli.stages.evaluation.test_sets import Frozen, collect, components_of, find_dataset
 from radvlm_cli.store.engine import open_store
-from tests.stages.evaluation.evaluating import RECIPE, TURNS, Bench, build_dataset, make_bench
-
-
-@pytest.fixture(scope="module")
-def pristine(tmp_path_factory: pytest.TempPathFactory) -> Bench:
-    return make_bench(tmp_path_factory.mktemp("pristine"))
-
-
-@pytest.fixture
-def bench(pristine: Bench, tmp_path: Path) -> Bench:
-    shutil.copytree(pristine.folder, tmp_path / "bench")
-    return Bench(tmp_path / "bench")
+from tests.stages.evaluation.evaluating import RECIPE, TURNS, Bench, build_dataset
 
 
 def sets(bench: Bench, wanted: str | None = None, limit: int | None = None, seed: int = 0) -> dict[str, Frozen]:
